@@ -1,0 +1,1 @@
+"""Shipped settings (YAML), found by name."""

@@ -1,0 +1,1 @@
+"""Conversion of published data sets, and planting of known styles and errors."""

@@ -1,0 +1,1 @@
+"""The `hypersort` command: one module per verb."""

@@ -1,0 +1,52 @@
+"""Entry point of `hypersort`: finds the verb, imports its module, runs it."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from nnunetv2_hypersort import __version__
+from nnunetv2_hypersort.errors import HyperSORTError
+
+# verb -> what it does. The module nnunetv2_hypersort.cli.<verb> has `add_arguments(parser)` and `run(args)`, and is
+# imported only when its verb is called, so that `hypersort --help` does not wait for torch.
+VERBS = {
+    "convert": "turn an AMOS22 or TotalSegmentator download into an nnU-Net raw dataset",
+    "perturb": "plant annotation styles and errors in the labels of an nnU-Net raw dataset",
+    "predict": "predict with nnU-Net and a chosen latent",
+    "evaluate": "DSC, HD95, NSD, ASD and volume similarity with intervals over subjects",
+    "demo": "the whole job on a small generated data set, with a picture at the end",
+    "env": "print the line that makes nnU-Net find the HyperSORT trainers",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `hypersort` with `arguments` (default: those of the process) and return the exit status."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    parser = argparse.ArgumentParser(
+        prog="hypersort",
+        description="nnU-Net v2 for training sets whose labels are not all drawn the same way.",
+    )
+    parser.add_argument("--version", action="version", version=f"nnunetv2-hypersort {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    called = next((argument for argument in arguments if not argument.startswith("-")), None)
+    for verb, summary in VERBS.items():
+        subparser = verbs.add_parser(verb, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        if verb == called:
+            module = importlib.import_module(f"nnunetv2_hypersort.cli.{verb}")
+            module.add_arguments(subparser)
+            subparser.set_defaults(run=module.run)
+    args = parser.parse_args(arguments)
+    try:
+        args.run(args)
+    except HyperSORTError as error:
+        print(f"hypersort {args.verb}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"hypersort {args.verb}: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
