@@ -15,7 +15,7 @@ setup(
         "nnunetv2_hypersort.configs": "configs",
     },
     package_data={
-        "nnunetv2_hypersort": ["py.typed"],
+        "nnunetv2_hypersort": ["py.typed", "ext_trainer/*.py"],
         "nnunetv2_hypersort.configs": ["*.yaml"],
     },
 )

@@ -1,0 +1,86 @@
+"""What the weights of one trained fold say about their latents."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.hypernetwork.latent_table import decode_json, encode_json
+from nnunetv2_hypersort.latents.mode import densest_latent
+
+RECORD_KEY = "record"
+
+
+@dataclass(frozen=True)
+class FoldRecord:
+    """The latents of one fold and where they come from.
+
+    Attributes:
+        fold: The fold, an integer as text or `all`; empty for weights that were never trained.
+        case_ids: The fold's training cases.
+        latents: Shape (cases, dim), in the order of `case_ids`.
+        held_out: For each fold of the split the cases it does not train on; a case that stands nowhere here is
+            training data of every fold.
+    """
+
+    fold: str
+    case_ids: tuple[str, ...]
+    latents: np.ndarray
+    held_out: Mapping[str, Sequence[str]]
+
+    @classmethod
+    def from_network_weights(cls, weights: Mapping[str, Any], *, source: str = "the checkpoint") -> "FoldRecord":
+        """Read the record from the network weights of a checkpoint.
+
+        Args:
+            weights: The state dict of a HyperSORT network.
+            source: Where the weights come from; named in errors.
+
+        Raises:
+            HyperSORTError: The weights are not those of a HyperSORT trainer, or the record is damaged.
+        """
+        try:
+            record = decode_json(weights[RECORD_KEY])
+            case_ids = tuple(decode_json(weights["latents.encoded_ids"]))
+            latents = weights["latents.values"].detach().cpu().double().numpy()
+        except KeyError:
+            raise HyperSORTError(
+                f"{source} holds no latents: it was not trained with a HyperSORT trainer. "
+                f"Train with `-tr HyperSORTTrainer`, or predict with the trainer that made it."
+            ) from None
+        except (ValueError, AttributeError) as error:
+            raise HyperSORTError(f"The latents in {source} are damaged ({error}); take another checkpoint.") from error
+        if latents.shape[:1] != (len(case_ids),) or not np.isfinite(latents).all():
+            raise HyperSORTError(
+                f"The latents in {source} are damaged: {len(case_ids)} cases, table of shape {latents.shape}, "
+                f"{int((~np.isfinite(latents)).sum())} values not finite; take another checkpoint."
+            )
+        return cls(record.get("fold", ""), case_ids, latents, record.get("held_out", {}))
+
+    def encode(self) -> torch.Tensor:
+        """The part of the record that is not in the latent table, as bytes for the state dict."""
+        return encode_json({"fold": self.fold, "held_out": {fold: list(cases) for fold, cases in self.held_out.items()}})
+
+    def latent_of(self, case_id: str) -> np.ndarray:
+        """The latent of a training case, shape (dim,).
+
+        Raises:
+            ValueError: The case was not trained in this fold.
+        """
+        return self.latents[self.case_ids.index(case_id)]
+
+    def mode(self) -> tuple[str, np.ndarray]:
+        """The densest training latent: its case and its coordinates, shape (dim,)."""
+        row = densest_latent(self.latents)
+        return self.case_ids[row], self.latents[row]
+
+    def folds_that_train(self, case_id: str) -> list[str]:
+        """The folds of the split that have a case as training data; empty for a case the split does not know."""
+        known = set(self.case_ids).union(*self.held_out.values())
+        if case_id not in known:
+            return []
+        folds = [fold for fold, cases in self.held_out.items() if case_id not in cases]
+        return folds or [self.fold]

@@ -1,0 +1,65 @@
+"""The latent map: a scatter plot of the training latents."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from nnunetv2_hypersort.files import atomic_path
+
+
+def draw_latent_map(
+    axes: Any,
+    latents: np.ndarray,
+    *,
+    colours: np.ndarray | None = None,
+    colour_label: str = "",
+    mode: int | None = None,
+    marked: Sequence[tuple[int, str]] = (),
+) -> None:
+    """Draw training latents into matplotlib axes.
+
+    Args:
+        axes: Where to draw.
+        latents: Shape (cases, dim). With more than two coordinates the plane of largest variance is shown.
+        colours: Shape (cases,): a number per case for the colour; not-a-number is drawn grey.
+        colour_label: What the colour means.
+        mode: Row of the densest latent, drawn as a ring.
+        marked: Rows to name in the plot, with their names.
+    """
+    points, names = _plane(latents)
+    known = np.isfinite(colours) if colours is not None else np.zeros(len(points), bool)
+    axes.scatter(*points[~known].T, s=18, c="0.45", linewidths=0)
+    if colours is not None and known.any():
+        drawn = axes.scatter(*points[known].T, s=18, c=colours[known], cmap="viridis", linewidths=0)
+        axes.figure.colorbar(drawn, ax=axes, label=colour_label)
+    if mode is not None:
+        axes.scatter(*points[mode], s=160, facecolors="none", edgecolors="crimson", linewidths=1.8, label="mode")
+        axes.legend(loc="best")
+    for row, name in marked:
+        axes.annotate(name, points[row], textcoords="offset points", xytext=(5, 5), fontsize=8)
+    axes.set_xlabel(names[0])
+    axes.set_ylabel(names[1])
+
+
+def save_latent_map(path: str | os.PathLike[str], latents: np.ndarray, *, title: str, **drawing: Any) -> None:
+    """Write a latent map as an image file, whole or not at all; the keywords are those of `draw_latent_map`."""
+    figure = Figure(figsize=(7, 6), layout="constrained")
+    axes = figure.add_subplot()
+    draw_latent_map(axes, latents, **drawing)
+    axes.set_title(title)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=110)
+
+
+def _plane(latents: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
+    dim = latents.shape[1]
+    if dim == 1:
+        return np.column_stack([latents[:, 0], np.zeros(len(latents))]), ("z_0", "")
+    if dim == 2:
+        return latents, ("z_0", "z_1")
+    centred = latents - latents.mean(0)
+    directions = np.linalg.svd(centred, full_matrices=False)[2][:2]
+    return centred @ directions.T, ("first principal component", "second principal component")

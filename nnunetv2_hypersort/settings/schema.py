@@ -1,0 +1,169 @@
+"""Every setting with its type, range and default."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from nnunetv2_hypersort.settings import checks
+
+
+class GeneratorKind(str, Enum):
+    """How a latent becomes the weights of the primary network."""
+
+    FULL = "full"
+    BASIS = "basis"
+    LOW_RANK = "low_rank"
+    MODULATION = "modulation"
+
+
+class OptimizerKind(str, Enum):
+    """The optimiser of the primary network and the weight generator."""
+
+    SGD = "sgd"
+    ADAM = "adam"
+
+
+class LrSchedule(str, Enum):
+    """The course of a learning rate over the epochs; `poly` is nnU-Net's, down to zero with the power 0.9."""
+
+    POLY = "poly"
+    CONSTANT = "constant"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentSettings:
+    """The latent vectors and their own optimiser (Adam, one state per case).
+
+    Attributes:
+        dim: Number of coordinates of a latent.
+        init_std: Standard deviation of the normal distribution a coordinate starts from.
+        lr: Learning rate at the first epoch.
+        betas: Adam's decay rates of the first and second moment.
+        l1_weight: Weight of the L1 norm of a latent in the loss.
+        lr_schedule: Course of the latent learning rate over the epochs.
+    """
+
+    dim: int = field(default=2, metadata=checks.integer(1, 64))
+    init_std: float = field(default=0.05, metadata=checks.number(0, 10))
+    lr: float = field(default=2e-2, metadata=checks.number(0, 10))
+    betas: tuple[float, float] = field(default=(0.9, 0.999), metadata=checks.betas())
+    l1_weight: float = field(default=1e-2, metadata=checks.number(0, 1e3))
+    lr_schedule: LrSchedule = field(default=LrSchedule.POLY, metadata=checks.choice(LrSchedule))
+
+
+@dataclass(frozen=True, kw_only=True)
+class HypernetworkSettings:
+    """The map from a latent to weights.
+
+    Attributes:
+        generator: Which weight generator.
+        hidden: Width of the latent's code (`full`: of each of its three hidden layers).
+        rank: Number of weight vectors (`basis`) or of components per convolution (`low_rank`); unused elsewhere.
+    """
+
+    generator: GeneratorKind = field(default=GeneratorKind.MODULATION, metadata=checks.choice(GeneratorKind))
+    hidden: int = field(default=16, metadata=checks.integer(1, 4096))
+    rank: int = field(default=8, metadata=checks.integer(1, 256))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """What may differ from the trainer's own values; None leaves the trainer's value.
+
+    Attributes:
+        num_epochs: Number of epochs.
+        num_iterations_per_epoch: Training steps per epoch.
+        num_val_iterations_per_epoch: Online validation steps per epoch.
+        initial_lr: Learning rate of the network at the first epoch.
+        weight_decay: Weight decay of the network; the latents never have any.
+        optimizer: Optimiser of the network (trainer: SGD, Nesterov momentum 0.99).
+        betas: Adam's decay rates for the network.
+        lr_schedule: Course of the network's learning rate (trainer: poly).
+        gradient_clipping: Largest norm of the network's gradient (trainer: 12); 0 switches clipping off.
+        augmentation: Whether training patches are augmented (trainer: yes).
+        deep_supervision: Whether the decoder's lower outputs are supervised (trainer: yes).
+        seed: Seed of all random numbers of this process; None leaves them unseeded, as nnU-Net does.
+    """
+
+    num_epochs: int | None = field(default=None, metadata=checks.integer(1, 10**7))
+    num_iterations_per_epoch: int | None = field(default=None, metadata=checks.integer(1, 10**7))
+    num_val_iterations_per_epoch: int | None = field(default=None, metadata=checks.integer(1, 10**7))
+    initial_lr: float | None = field(default=None, metadata=checks.number(0, 10))
+    weight_decay: float | None = field(default=None, metadata=checks.number(0, 10))
+    optimizer: OptimizerKind | None = field(default=None, metadata=checks.choice(OptimizerKind))
+    betas: tuple[float, float] | None = field(default=None, metadata=checks.betas())
+    lr_schedule: LrSchedule | None = field(default=None, metadata=checks.choice(LrSchedule))
+    gradient_clipping: float | None = field(default=None, metadata=checks.number(0, 1e6))
+    augmentation: bool | None = field(default=None, metadata=checks.boolean())
+    deep_supervision: bool | None = field(default=None, metadata=checks.boolean())
+    seed: int | None = field(default=None, metadata=checks.integer(0, 2**31 - 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All settings of a HyperSORT training.
+
+    Attributes:
+        latent: The latent vectors and their optimiser.
+        hypernetwork: The weight generator.
+        training: Departures from the trainer's own values.
+    """
+
+    latent: LatentSettings = field(default_factory=LatentSettings)
+    hypernetwork: HypernetworkSettings = field(default_factory=HypernetworkSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+
+    @classmethod
+    def from_dict(cls, content: object, *, source: str) -> "Settings":
+        """Build settings from nested mappings, every key and value checked.
+
+        Args:
+            content: What a YAML or JSON file holds: `{section: {key: value}}`. None is an empty mapping.
+            source: Where `content` comes from; named in errors.
+
+        Raises:
+            HyperSORTError: An unknown section or key (the nearest valid one is named), a value of the wrong type
+                or out of its range.
+        """
+        given = checks.mapping(content, where=source)
+        sections = {section.name: section.type for section in dataclasses.fields(cls)}
+        checks.known_keys(given, sections, where=source)
+        return cls(
+            latent=_section(LatentSettings, given.get("latent"), f"{source}: latent"),
+            hypernetwork=_section(HypernetworkSettings, given.get("hypernetwork"), f"{source}: hypernetwork"),
+            training=_section(TrainingSettings, given.get("training"), f"{source}: training"),
+        )
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """The settings as nested dictionaries of JSON types; `from_dict` reads them back."""
+        return {
+            section.name: {
+                key: value.value if isinstance(value, Enum) else list(value) if isinstance(value, tuple) else value
+                for key, value in dataclasses.asdict(getattr(self, section.name)).items()
+            }
+            for section in dataclasses.fields(self)
+        }
+
+    def differences(self, other: "Settings") -> list[tuple[str, Any, Any]]:
+        """The keys in which two settings differ, as `(section.key, value here, value there)`."""
+        here, there = self.to_dict(), other.to_dict()
+        return [
+            (f"{section}.{key}", value, there[section][key])
+            for section, values in here.items()
+            for key, value in values.items()
+            if value != there[section][key]
+        ]
+
+
+def _section(kind: Any, content: object, where: str) -> Any:
+    given = checks.mapping(content, where=where)
+    fields = {entry.name: entry for entry in dataclasses.fields(kind)}
+    checks.known_keys(given, fields, where=where)
+    values = {}
+    for key, value in given.items():
+        if value is None:
+            # `key:` with nothing behind it, and null in plans.json, both mean "as the default".
+            continue
+        values[key] = fields[key].metadata["check"](value, f"{where}.{key}")
+    return kind(**values)

@@ -1,0 +1,5 @@
+"""nnU-Net trainers that learn annotation styles."""
+
+from nnunetv2_hypersort.trainers.hypersort_trainer import HyperSORTTrainer
+
+__all__ = ["HyperSORTTrainer"]

@@ -1,0 +1,400 @@
+"""nnU-Net's trainer with one latent per training case."""
+
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from batchgenerators.utilities.file_and_folder_operations import load_json
+from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
+from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.utilities.helpers import dummy_context
+from torch import distributed as dist
+from torch import nn
+from torch._dynamo import OptimizedModule
+
+from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.files import atomic_path
+from nnunetv2_hypersort.latents import LATENT_VARIABLE, FoldRecord, LatentChoice, choose_latents
+from nnunetv2_hypersort.settings import LrSchedule, OptimizerKind
+from nnunetv2_hypersort.trainers import run_files, stored_settings
+from nnunetv2_hypersort.trainers.latent_steps import gather_over_ranks
+from nnunetv2_hypersort.trainers.planned_network import PLANS_SECTION, PlannedHyperNetwork
+
+POLY_EXPONENT = 0.9
+
+
+class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not typed
+    """Learns a latent vector per training case along with the network (HyperSORT, arXiv 2506.21430).
+
+    Planning, preprocessing, augmentation, folds, loss, logging and checkpoints are nnU-Net's. The settings come from
+    the YAML file or shipped config that HYPERSORT_CONFIG names, else from the model folder, else they are defaults;
+    they are stored in the plans beside the checkpoints.
+    """
+
+    def __init__(
+        self,
+        plans: dict[str, Any],
+        configuration: str,
+        fold: int | str,
+        dataset_json: dict[str, Any],
+        device: torch.device = torch.device("cuda"),  # noqa: B008  # nnU-Net's signature, which must stay as it is
+    ) -> None:
+        asked = stored_settings.settings_from_environment()
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        self.settings, origin = stored_settings.resolve_settings(asked, Path(self.output_folder_base), fold)
+        # The same dictionary is nnU-Net's init argument, so the checkpoint stores the settings, too.
+        plans[PLANS_SECTION] = {"settings": self.settings.to_dict()}
+        for key in ("latent_spread", "latent_l1"):
+            self.logger.local_logger.my_fantastic_logging.setdefault(key, [])
+        self._trained_here = False
+        self.print_to_log_file(f"HyperSORT settings ({origin}): {self.settings.to_dict()}")
+
+    # --- set-up -----------------------------------------------------------------------------------------------------
+
+    def initialize(self) -> None:
+        """Build network, optimiser and loss as nnU-Net does, and give each training case of the fold a latent.
+
+        Raises:
+            HyperSORTError: The fold has fewer than two training cases.
+        """
+        self._apply_training_settings()
+        self._seed(0)
+        super().initialize()
+        self.hypernetwork.for_prediction = False
+        self.table = self.hypernetwork.latents
+        self._case_loss = self._build_case_loss()
+        self._take_training_cases()
+
+    @staticmethod
+    def build_network_architecture(
+        plans_manager: Any,
+        configuration_manager: Any,
+        num_input_channels: int,
+        num_output_channels: int,
+        enable_deep_supervision: bool = True,
+    ) -> nn.Module:
+        """Build the planned network, wrapped; nnU-Net calls this for training and for prediction."""
+        primary = nnUNetTrainer.build_network_architecture(
+            plans_manager, configuration_manager, num_input_channels, num_output_channels, enable_deep_supervision
+        )
+        return PlannedHyperNetwork.from_plans(primary, plans_manager.plans)
+
+    def configure_optimizers(self) -> tuple[Any, Any]:
+        """The optimiser of primary network and generator: nnU-Net's, unless the settings say otherwise."""
+        chosen = self.settings.training
+        optimizer, scheduler = super().configure_optimizers()
+        if chosen.optimizer is OptimizerKind.ADAM:
+            optimizer = torch.optim.Adam(
+                [parameter for parameter in self.network.parameters() if parameter.requires_grad],
+                self.initial_lr,
+                betas=chosen.betas or (0.9, 0.999),
+                weight_decay=self.weight_decay,
+            )
+            scheduler = PolyLRScheduler(optimizer, self.initial_lr, self.num_epochs)
+        if chosen.lr_schedule is LrSchedule.CONSTANT:
+            scheduler = PolyLRScheduler(optimizer, self.initial_lr, self.num_epochs, exponent=0)
+        return optimizer, scheduler
+
+    def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self) -> Any:  # noqa: N802  # nnU-Net's name
+        """As nnU-Net; without augmentation patches have their final size at once and nothing is mirrored."""
+        planned = super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+        if self.settings.training.augmentation is not False:
+            return planned
+        self.inference_allowed_mirroring_axes = None
+        return planned[0], False, self.configuration_manager.patch_size, None
+
+    def get_training_transforms(
+        self, patch_size: Any, rotation_for_DA: Any, deep_supervision_scales: Any, *args: Any, **kwargs: Any  # noqa: N803
+    ) -> Any:
+        """As nnU-Net; those of the validation if augmentation is off."""
+        if self.settings.training.augmentation is False:
+            shared = ("is_cascaded", "foreground_labels", "regions", "ignore_label")
+            return self.get_validation_transforms(deep_supervision_scales, **{key: kwargs[key] for key in shared})
+        transforms = super().get_training_transforms(
+            patch_size, rotation_for_DA, deep_supervision_scales, *args, **kwargs
+        )
+        if self.settings.training.seed is not None:
+            _pin_timed_choices(transforms)
+        return transforms
+
+    @property
+    def hypernetwork(self) -> PlannedHyperNetwork:
+        """The network without the wrappers of torch.compile and DistributedDataParallel."""
+        network = self.network.module if self.is_ddp else self.network
+        if isinstance(network, OptimizedModule):
+            network = network._orig_mod
+        assert isinstance(network, PlannedHyperNetwork)
+        return network
+
+    def _apply_training_settings(self) -> None:
+        chosen = self.settings.training
+        for name, value in (
+            ("num_epochs", chosen.num_epochs),
+            ("num_iterations_per_epoch", chosen.num_iterations_per_epoch),
+            ("num_val_iterations_per_epoch", chosen.num_val_iterations_per_epoch),
+            ("initial_lr", chosen.initial_lr),
+            ("weight_decay", chosen.weight_decay),
+            ("enable_deep_supervision", chosen.deep_supervision),
+        ):
+            if value is not None:
+                setattr(self, name, value)
+
+    def _take_training_cases(self) -> None:
+        training, held_out = self.do_split()
+        if len(training) < 2:
+            raise HyperSORTError(
+                f"Fold {self.fold} of {self.plans_manager.dataset_name} has {len(training)} training case(s); "
+                f"HyperSORT compares the labels of cases and needs at least two. Check splits_final.json in "
+                f"{self.preprocessed_dataset_folder_base}."
+            )
+        had_cases = len(self.table) > 0
+        joined, left = self.table.set_cases(
+            sorted(training), init_std=self.settings.latent.init_std, seed=self.settings.training.seed
+        )
+        if self.is_ddp:
+            dist.broadcast(self.table.values, src=0)
+        if had_cases and (joined or left):
+            self.print_to_log_file(
+                f"The training cases of fold {self.fold} changed since the checkpoint. "
+                f"New, with a fresh latent: {', '.join(joined) or 'none'}. Gone: {', '.join(left) or 'none'}. "
+                f"All other cases keep their latents."
+            )
+        record = FoldRecord(str(self.fold), (), self.table.values.cpu().numpy(), self._held_out(training, held_out))
+        self.hypernetwork.record = record.encode().to(self.device)
+
+    def _held_out(self, training: list[str], validation: list[str]) -> dict[str, list[str]]:
+        folds = {}
+        splits_file = Path(self.preprocessed_dataset_folder_base) / "splits_final.json"
+        if self.fold != "all" and splits_file.is_file():
+            splits = load_json(str(splits_file))
+            cases = {case for split in splits for part in split.values() for case in part}
+            folds = {str(fold): sorted(cases.difference(split["train"])) for fold, split in enumerate(splits)}
+        folds[str(self.fold)] = sorted(set(validation).difference(training))
+        return folds
+
+    def _build_case_loss(self) -> Any:
+        # nnU-Net's own loss (or a subclass's) for one sample at full resolution. With DDP the Dice of a batch is
+        # summed over processes; the loss of a case is its own.
+        kept = self.is_ddp, self.enable_deep_supervision
+        self.is_ddp, self.enable_deep_supervision = False, False
+        try:
+            return self._build_loss()
+        finally:
+            self.is_ddp, self.enable_deep_supervision = kept
+
+    # --- training ---------------------------------------------------------------------------------------------------
+
+    def run_training(self) -> None:
+        """Train as nnU-Net does."""
+        self._trained_here = True
+        super().run_training()
+
+    def on_epoch_start(self) -> None:
+        """Reseed if a seed is set, so that a continued training draws what an uninterrupted one would."""
+        super().on_epoch_start()
+        self._seed(self.current_epoch + 1)
+
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """One step of nnU-Net's optimiser for the network and of the latents' own for the cases in the batch."""
+        data = batch["data"].to(self.device, non_blocking=True)
+        target = self._to_device(batch["target"])
+        rows = self.table.rows(batch["keys"])
+        # A batch of one case needs its weights only once.
+        fed = rows[:1] if bool((rows == rows[0]).all()) else rows
+        latents = self.table.values[fed.to(self.device)].requires_grad_()
+
+        self.optimizer.zero_grad(set_to_none=True)
+        with self._autocast():
+            output = self.network(data, latents)
+            loss = self.loss(output, target)
+            penalty = self.settings.latent.l1_weight * latents.float().abs().sum(1).mean()
+        self._backward(loss + penalty)
+        self._step_latents(fed, latents)
+        with torch.no_grad(), self._autocast():
+            self.table.record_losses(*self._losses_of_cases(rows, output, target))
+        value = loss.detach().cpu().numpy()
+        if not np.isfinite(value):
+            self._stop_at_bad_loss(float(value))
+        return {"loss": value}
+
+    def on_train_epoch_end(self, train_outputs: list[dict[str, Any]]) -> None:
+        """Log the loss as nnU-Net does, and how far the latents have spread."""
+        super().on_train_epoch_end(train_outputs)
+        latents = self.table.values
+        spread = float(latents.std(0).mean())
+        self.logger.log("latent_spread", spread, self.current_epoch)
+        self.logger.log("latent_l1", float(latents.abs().sum(1).mean()), self.current_epoch)
+        self.print_to_log_file(
+            f"latents: spread {spread:.4f}, visits per case {float(self.table.visits.float().mean()):.1f}"
+        )
+
+    def _backward(self, loss: torch.Tensor) -> None:
+        clipping = self.settings.training.gradient_clipping
+        largest = 12 if clipping is None else clipping
+        if self.grad_scaler is None:
+            loss.backward()
+            if largest:
+                nn.utils.clip_grad_norm_(self.network.parameters(), largest)
+            self.optimizer.step()
+            self._gradient_scale = 1.0
+            return
+        self._gradient_scale = self.grad_scaler.get_scale()
+        self.grad_scaler.scale(loss).backward()
+        self.grad_scaler.unscale_(self.optimizer)
+        if largest:
+            nn.utils.clip_grad_norm_(self.network.parameters(), largest)
+        self.grad_scaler.step(self.optimizer)
+        self.grad_scaler.update()
+
+    def _step_latents(self, rows: torch.Tensor, latents: torch.Tensor) -> None:
+        gradients = latents.grad / self._gradient_scale
+        if self.is_ddp:
+            rows, gradients = gather_over_ranks(rows, gradients, self.configuration_manager.batch_size)
+        chosen = self.settings.latent
+        progress = self.current_epoch / self.num_epochs
+        decay = (1 - progress) ** POLY_EXPONENT if chosen.lr_schedule is LrSchedule.POLY else 1.0
+        self.table.step(rows, gradients, lr=chosen.lr * decay, betas=chosen.betas)
+
+    def _losses_of_cases(self, rows: torch.Tensor, output: Any, target: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        if isinstance(self.loss, DeepSupervisionWrapper):
+            output, target = output[0], target[0]
+        output = output.detach()
+        losses = torch.stack(
+            [self._case_loss(output[sample : sample + 1], target[sample : sample + 1]) for sample in range(len(rows))]
+        )
+        if self.is_ddp:
+            rows, gathered = gather_over_ranks(rows, losses[:, None], self.configuration_manager.batch_size)
+            # gather_over_ranks averages over processes, as gradients want it; a loss is its own case's alone.
+            losses = gathered[:, 0] * dist.get_world_size()
+        return rows, losses
+
+    def _stop_at_bad_loss(self, loss: float) -> None:
+        kept = sorted(path.name for path in Path(self.output_folder).glob("checkpoint_*.pth"))
+        raise HyperSORTError(
+            f"The training loss became {loss} in epoch {self.current_epoch} of fold {self.fold}. Nothing was saved "
+            f"since; the checkpoints in {self.output_folder} are intact ({', '.join(kept) or 'none yet'}). Lower "
+            f"training.initial_lr or latent.lr, or look for images with values that are not finite, and start again."
+        )
+
+    def _autocast(self) -> Any:
+        return torch.autocast("cuda") if self.device.type == "cuda" else dummy_context()
+
+    def _to_device(self, target: Any) -> Any:
+        if isinstance(target, list):
+            return [level.to(self.device, non_blocking=True) for level in target]
+        return target.to(self.device, non_blocking=True)
+
+    def _seed(self, epoch: int) -> None:
+        seed = self.settings.training.seed
+        if seed is None:
+            return
+        stream = np.random.SeedSequence([seed, epoch, self.local_rank]).generate_state(3)
+        random.seed(int(stream[0]))
+        np.random.seed(int(stream[1]))  # noqa: NPY002  # nnU-Net's data loaders draw from NumPy's global generator
+        torch.manual_seed(int(stream[2]))
+
+    # --- validation -------------------------------------------------------------------------------------------------
+
+    def on_validation_epoch_start(self) -> None:
+        """Validate online with the mode: no validation label ever touches a latent."""
+        super().on_validation_epoch_start()
+        _, mode = self._fold_record().mode()
+        self.hypernetwork.materialise(torch.as_tensor(mode, dtype=torch.float32, device=self.device))
+
+    def on_validation_epoch_end(self, val_outputs: list[dict[str, Any]]) -> None:
+        """Give the network its own weights back, then log as nnU-Net does."""
+        self.hypernetwork.restore()
+        super().on_validation_epoch_end(val_outputs)
+
+    def perform_actual_validation(self, save_probabilities: bool = False) -> None:
+        """Run nnU-Net's final validation with the mode; `--val` takes HYPERSORT_LATENT instead if it is set."""
+        asked = "" if self._trained_here else os.environ.get(LATENT_VARIABLE, "")
+        latent = choose_latents(LatentChoice.parse(asked), [self._fold_record()])[0]
+        self.print_to_log_file(f"Validating with {latent}")
+        self.print_to_log_file(
+            "Mind that validation labels of several annotation styles are compared with predictions in one: this Dice "
+            "tells how well that style fits the mixture, not how well the model segments."
+        )
+        coordinates = torch.as_tensor(latent.coordinates, dtype=torch.float32, device=self.device)
+        with self.hypernetwork.materialised(coordinates):
+            super().perform_actual_validation(save_probabilities)
+
+    def _fold_record(self) -> FoldRecord:
+        return FoldRecord.from_network_weights(self.hypernetwork.state_dict(), source=f"fold {self.fold}")
+
+    # --- checkpoints ------------------------------------------------------------------------------------------------
+
+    def on_epoch_end(self) -> None:
+        """Record the latents at each checkpoint interval, then end the epoch as nnU-Net does."""
+        last = self.current_epoch == self.num_epochs - 1
+        at_interval = (self.current_epoch + 1) % self.save_every == 0 or last
+        if at_interval:
+            self.table.record_history(self.current_epoch + 1)
+        super().on_epoch_end()
+        if at_interval and self.local_rank == 0 and not self.disable_checkpointing:
+            run_files.write_map(
+                self.output_folder,
+                self.table,
+                epoch=self.current_epoch,
+                title=f"{self.plans_manager.dataset_name}, fold {self.fold}",
+            )
+
+    def save_checkpoint(self, filename: str) -> None:
+        """Save as nnU-Net does, but whole or not at all, and write the latents beside it.
+
+        Raises:
+            HyperSORTError: The folder is read-only or the disk is full; the previous checkpoint is as it was.
+        """
+        if self.local_rank != 0 or self.disable_checkpointing:
+            super().save_checkpoint(filename)
+            return
+        try:
+            with atomic_path(filename) as temporary:
+                super().save_checkpoint(str(temporary))
+            run_files.write_latents(self.output_folder, self.table, epoch=self.current_epoch + 1)
+            run_files.write_history(self.output_folder, self.table)
+        except (OSError, RuntimeError) as error:
+            # torch reports a full disk as a RuntimeError of its zip writer.
+            raise HyperSORTError(
+                f"Could not save {filename}: {error}. The previous checkpoint is unchanged; free space or make the "
+                f"folder writable, then continue with --c."
+            ) from error
+
+    def load_checkpoint(self, filename_or_checkpoint: str) -> None:
+        """Load a checkpoint of this trainer; latents of cases that are still there are kept.
+
+        Raises:
+            HyperSORTError: The file cannot be read, is of another trainer, or was trained with other settings.
+        """
+        self._check_checkpoint(filename_or_checkpoint)
+        super().load_checkpoint(filename_or_checkpoint)
+        self._take_training_cases()
+
+    def _check_checkpoint(self, filename: str) -> None:
+        try:
+            # Memory-mapped: only what is looked at is read.
+            checkpoint = torch.load(filename, map_location="cpu", weights_only=False, mmap=True)
+            weights, plans = checkpoint["network_weights"], checkpoint["init_args"]["plans"]
+        except FileNotFoundError:
+            raise HyperSORTError(f"There is no checkpoint {filename}; train this fold first.") from None
+        except Exception as error:  # unpickling a damaged file can raise anything
+            raise HyperSORTError(
+                f"{filename} is not a readable nnU-Net checkpoint ({type(error).__name__}: {error}); "
+                f"move it away to continue from another one."
+            ) from error
+        FoldRecord.from_network_weights(weights, source=filename)
+        stored = stored_settings.settings_in_plans(plans, source=filename)
+        if stored is not None:
+            stored_settings.refuse_differences(self.settings, stored, there=filename)
+
+
+def _pin_timed_choices(transforms: Any) -> None:
+    """Switch off augmentation code that picks an algorithm by timing it: it makes runs differ in the last digits."""
+    for transform in getattr(transforms, "transforms", []):
+        inner = getattr(transform, "transform", transform)
+        if hasattr(inner, "benchmark"):
+            inner.benchmark = False

@@ -1,0 +1,79 @@
+"""Which settings a training runs with: those asked for, those of its model folder, or the defaults."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.settings import CONFIG_VARIABLE, Settings, load_settings
+from nnunetv2_hypersort.trainers.planned_network import PLANS_SECTION
+
+
+def settings_from_environment() -> Settings | None:
+    """The settings that HYPERSORT_CONFIG names, or None if it is not set."""
+    chosen = os.environ.get(CONFIG_VARIABLE)
+    return load_settings(chosen) if chosen else None
+
+
+def resolve_settings(asked: Settings | None, model_folder: Path, fold: int | str) -> tuple[Settings, str]:
+    """Decide on the settings of a training that starts or continues.
+
+    Args:
+        asked: What HYPERSORT_CONFIG names, or None.
+        model_folder: The trained-model folder that holds (or will hold) the fold folders.
+        fold: The fold to be trained.
+
+    Returns:
+        The settings, and where they come from.
+
+    Raises:
+        HyperSORTError: The settings asked for differ from those another fold of this model was trained with.
+    """
+    stored = settings_in_plans(_read_plans(model_folder / "plans.json"), source=str(model_folder / "plans.json"))
+    if asked is None:
+        return (stored, f"{model_folder / 'plans.json'}") if stored else (Settings(), "defaults")
+    others = sorted(
+        folder.name
+        for folder in model_folder.glob("fold_*")
+        if folder.name != f"fold_{fold}" and any(folder.glob("checkpoint_*.pth"))
+    )
+    if stored is not None and others:
+        refuse_differences(asked, stored, there=f"{', '.join(others)} of {model_folder}")
+    return asked, f"{CONFIG_VARIABLE}={os.environ.get(CONFIG_VARIABLE)}"
+
+
+def settings_in_plans(plans: Mapping[str, Any] | None, *, source: str) -> Settings | None:
+    """The settings stored in nnU-Net plans, or None."""
+    section = (plans or {}).get(PLANS_SECTION)
+    if not isinstance(section, Mapping) or "settings" not in section:
+        return None
+    return Settings.from_dict(section["settings"], source=f"{source}: {PLANS_SECTION}.settings")
+
+
+def refuse_differences(here: Settings, stored: Settings, *, there: str) -> None:
+    """Raise if two settings differ, with both values of each key.
+
+    Raises:
+        HyperSORTError: They differ.
+    """
+    differences = here.differences(stored)
+    if differences:
+        listed = "; ".join(f"{key} is {ours!r} here and {theirs!r} there" for key, ours, theirs in differences)
+        raise HyperSORTError(
+            f"The settings differ from those of {there}: {listed}. Unset {CONFIG_VARIABLE} to go on with the stored "
+            f"settings, or train the other settings under another plans name or trainer."
+        )
+
+
+def _read_plans(path: Path) -> Mapping[str, Any] | None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise HyperSORTError(
+            f"{path} is not valid JSON ({error}); restore it from the checkpoint's fold or remove it to start anew."
+        ) from error
+    return content if isinstance(content, Mapping) else None
