@@ -31,12 +31,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     called = next((argument for argument in arguments if not argument.startswith("-")), None)
     for verb, summary in VERBS.items():
-        subparser = verbs.add_parser(verb, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        subparser = verbs.add_parser(
+            verb, help=summary, description=summary[0].upper() + summary[1:] + ".", allow_abbrev=False
+        )
         if verb == called:
             module = importlib.import_module(f"nnunetv2_hypersort.cli.{verb}")
             module.add_arguments(subparser)
             subparser.set_defaults(run=module.run)
-    args = parser.parse_args(arguments)
+    args, passed_on = parser.parse_known_args(arguments)
+    if hasattr(args, "passed_on"):
+        # A verb that wraps a command of nnU-Net declares `passed_on`: that command knows these arguments.
+        args.passed_on = passed_on
+    elif passed_on:
+        parser.error(f"unrecognized arguments: {' '.join(passed_on)}")
     try:
         args.run(args)
     except HyperSORTError as error:

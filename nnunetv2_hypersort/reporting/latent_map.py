@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib import style
 from matplotlib.figure import Figure
 
 from nnunetv2_hypersort.files import atomic_path
@@ -46,12 +47,14 @@ def draw_latent_map(
 
 def save_latent_map(path: str | os.PathLike[str], latents: np.ndarray, *, title: str, **drawing: Any) -> None:
     """Write a latent map as an image file, whole or not at all; the keywords are those of `draw_latent_map`."""
-    figure = Figure(figsize=(7, 6), layout="constrained")
-    axes = figure.add_subplot()
-    draw_latent_map(axes, latents, **drawing)
-    axes.set_title(title)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=110)
+    # nnU-Net's logger sets seaborn's style and fonts of 2.5 times the size for the whole process.
+    with style.context("default"):
+        figure = Figure(figsize=(7, 6), layout="constrained")
+        axes = figure.add_subplot()
+        draw_latent_map(axes, latents, **drawing)
+        axes.set_title(title)
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, dpi=110)
 
 
 def _plane(latents: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:

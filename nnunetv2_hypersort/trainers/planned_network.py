@@ -63,7 +63,6 @@ class PlannedHyperNetwork(HyperNetwork):
         super().__init__(primary, make_generator, LatentTable(settings.latent.dim))
         self.register_buffer("record", encode_json({}))
         self.for_prediction = True
-        self.latent_choice: LatentChoice | None = None
         self._plans = plans
         self._folds: dict[int, _Fold] = {}
         # The table and the record are kept equal on all processes by the trainer; DistributedDataParallel would send
@@ -89,8 +88,7 @@ class PlannedHyperNetwork(HyperNetwork):
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Load weights; for prediction also choose and materialise a latent.
 
-        The latent is `self.latent_choice` if that is set, else what the environment variable HYPERSORT_LATENT says,
-        else the mode.
+        The latent is what the environment variable HYPERSORT_LATENT says, else the mode.
 
         Raises:
             HyperSORTError: The weights are of another trainer, or the latent cannot be had in one of the folds.
@@ -107,12 +105,19 @@ class PlannedHyperNetwork(HyperNetwork):
         self._show(fold.primary)
         return nn.modules.module._IncompatibleKeys([], [])
 
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        # The record is as long as the split makes it.
+        saved = state_dict.get(f"{prefix}record")
+        if isinstance(saved, torch.Tensor) and saved.dim() == 1:
+            self.record = self.record.new_zeros(saved.shape)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
     def _join_folds(self, weights: Sequence[Mapping[str, Any]]) -> None:
         new = [
             _Fold(state, FoldRecord.from_network_weights(state)) for state in weights if id(state) not in self._folds
         ]
         folds = [*self._folds.values(), *new]
-        choice = self.latent_choice or LatentChoice.parse(os.environ.get(LATENT_VARIABLE, "mode"))
+        choice = LatentChoice.parse(os.environ.get(LATENT_VARIABLE, "mode"))
         chosen = choose_latents(choice, [fold.record for fold in folds])
         for fold, latent in zip(folds, chosen, strict=True):
             if fold.primary is None:

@@ -1,0 +1,93 @@
+"""What can be wrong with a prediction, found before nnU-Net starts."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.latents import ChosenLatent, FoldRecord, LatentChoice, choose_latents
+from nnunetv2_hypersort.trainers.planned_network import PLANS_SECTION
+
+
+def latents_of_prediction(
+    model_folder: Path, folds: Sequence[int | str], choice: LatentChoice, *, checkpoint_name: str
+) -> list[ChosenLatent]:
+    """Find the latent that each fold will predict with.
+
+    Args:
+        model_folder: nnU-Net's trained-model folder, the one that holds `fold_0`.
+        folds: Fold numbers, or `all`.
+        choice: The chosen latent.
+        checkpoint_name: File name of the checkpoint in each fold folder.
+
+    Returns:
+        One latent per fold.
+
+    Raises:
+        HyperSORTError: A checkpoint is missing, cannot be read or is of another trainer, or the latent cannot be had
+            in one of the folds.
+    """
+    return choose_latents(choice, [_record(model_folder, fold, checkpoint_name) for fold in folds])
+
+
+def refuse_other_latents(output_folder: Path, chosen: Sequence[ChosenLatent]) -> None:
+    """Refuse to continue a prediction that was begun with other latents.
+
+    Args:
+        output_folder: The folder of the prediction; one without a `plans.json` holds no prediction yet.
+        chosen: The latents of the prediction that is about to start.
+
+    Raises:
+        HyperSORTError: The folds or their latents differ.
+    """
+    account = _account_of(output_folder / "plans.json")
+    if account is None:
+        return
+    begun = account.get("folds", {})
+    same = begun.keys() == {latent.fold for latent in chosen} and all(
+        np.allclose(begun[latent.fold]["coordinates"], latent.coordinates, rtol=0, atol=1e-6) for latent in chosen
+    )
+    if not same:
+        before = "; ".join(f"fold {fold}: {entry['origin']}" for fold, entry in begun.items())
+        now = "; ".join(f"fold {latent.fold}: {latent.origin}" for latent in chosen)
+        raise HyperSORTError(
+            f"The prediction in {output_folder} was begun with another latent ({before}; now {now}). Continue with "
+            f"`--latent {account.get('latent', 'mode')}` and the same folds, or choose an empty output folder."
+        )
+
+
+def _record(model_folder: Path, fold: int | str, checkpoint_name: str) -> FoldRecord:
+    path = model_folder / f"fold_{fold}" / checkpoint_name
+    try:
+        # Memory-mapped: of a large checkpoint only the latents are read.
+        weights = torch.load(path, map_location="cpu", weights_only=False, mmap=True)["network_weights"]
+    except FileNotFoundError:
+        there = sorted(entry.parent.name.removeprefix("fold_") for entry in model_folder.glob(f"fold_*/{checkpoint_name}"))
+        raise HyperSORTError(
+            f"There is no {path}. Folds of this model with a {checkpoint_name}: {', '.join(there) or 'none'}; choose "
+            f"them with `-f`, or another checkpoint with `-chk`."
+        ) from None
+    except Exception as error:  # unpickling a damaged file can raise anything
+        raise HyperSORTError(
+            f"{path} is not a readable nnU-Net checkpoint ({type(error).__name__}: {error}); restore it or choose "
+            f"another one with `-chk`."
+        ) from error
+    return FoldRecord.from_network_weights(weights, source=str(path))
+
+
+def _account_of(plans_file: Path) -> dict[str, Any] | None:
+    try:
+        section = json.loads(plans_file.read_text(encoding="utf-8")).get(PLANS_SECTION, {})
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise HyperSORTError(
+            f"{plans_file} cannot be read ({error}), so the latent of the prediction there is unknown; choose an "
+            f"empty output folder."
+        ) from error
+    account = section.get("prediction")
+    return account if isinstance(account, dict) else None
