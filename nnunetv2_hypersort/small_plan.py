@@ -2,7 +2,7 @@
 
     nnUNetv2_extract_fingerprint -d 4
     nnUNetv2_plan_experiment -d 4
-    python benchmarks/shrink_plan.py $nnUNet_preprocessed/Dataset004_Hippocampus/nnUNetPlans.json
+    python -m nnunetv2_hypersort.small_plan $nnUNet_preprocessed/Dataset004_Hippocampus/nnUNetPlans.json
     nnUNetv2_preprocess -d 4 -c 3d_fullres
 
 The defaults make the 2 mm hippocampus plan of the benchmarks: patch 24 x 32 x 24, 8/16/32 features, batch size 2.

@@ -1,0 +1,18 @@
+"""`hypersort demo`: the whole job on a small generated data set."""
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument("-o", type=Path, default=Path("hypersort_demo"), help="folder (default: %(default)s)")
+    parser.add_argument("-device", default="", choices=("", "cpu", "cuda"), help="default: a GPU when there is one")
+    parser.add_argument("--seed", type=int, default=0, help="of data and training (default: %(default)s)")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run the demo."""
+    from nnunetv2_hypersort.demo.run import run_demo
+
+    run_demo(args.o.resolve(), seed=args.seed, device=args.device)

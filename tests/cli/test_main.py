@@ -1,0 +1,87 @@
+"""The command line as a user meets it."""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from nnunetv2_hypersort.cli.env import extended
+from nnunetv2_hypersort.cli.main import VERBS, main
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "nnunetv2_hypersort.cli.main", *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        check=False,
+    )
+
+
+def test_help_lists_every_verb_and_imports_nothing_heavy():
+    script = (
+        "import sys; from nnunetv2_hypersort.cli.main import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print([m for m in ('torch', 'numpy', 'nnunetv2', 'nibabel', 'yaml', 'matplotlib') if m in sys.modules])"
+    )
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert shown.splitlines()[-1] == "[]"
+    for verb in VERBS:
+        assert f"    {verb} " in shown
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_of_every_verb_is_light(verb):
+    script = (
+        "import sys; from nnunetv2_hypersort.cli.main import main\n"
+        f"try: main(['{verb}', '--help'])\n"
+        "except SystemExit: pass\n"
+        "print([m for m in ('torch', 'numpy', 'nnunetv2') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"usage: hypersort {verb}")
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_unknown_verbs_and_flags_are_refused(capsys):
+    for arguments in (["evalute"], ["env", "--nonsense"], []):
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        assert stop.value.code == 2
+        assert "hypersort" in capsys.readouterr().err
+
+
+def test_a_mistake_is_one_sentence_without_traceback(tmp_path):
+    done = run("predict", "-m", str(tmp_path / "absent"), "-i", "x", "-o", "y")
+    assert done.returncode == 1
+    assert done.stderr.startswith("hypersort predict: There is no trained model in")
+    assert "Traceback" not in done.stderr
+
+
+def test_env_keeps_what_is_there():
+    first = extended("")
+    assert os.path.isdir(first)
+    assert sorted(name for name in os.listdir(first) if name != "__pycache__") == ["hypersort_trainers.py"]
+    assert extended("/mine") == f"/mine{os.pathsep}{first}"
+    assert extended(extended("/mine")) == extended("/mine")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_env_line_works_in_the_shell(shell):
+    program = shutil.which(shell)
+    if program is None:
+        pytest.skip(f"{shell} is not installed")
+    command = f"{shlex.quote(sys.executable)} -m nnunetv2_hypersort.cli.main env"
+    done = subprocess.run(
+        [program, "-c", f'eval "$({command})" && eval "$({command})" && printf %s "$nnUNet_extTrainer"'],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "nnUNet_extTrainer": "/with space/a $b"},
+        check=True,
+    )
+    assert done.stdout == extended("/with space/a $b")
