@@ -75,6 +75,7 @@ class TrainingSettings:
         num_epochs: Number of epochs.
         num_iterations_per_epoch: Training steps per epoch.
         num_val_iterations_per_epoch: Online validation steps per epoch.
+        save_every: Checkpoint interval in epochs (trainer: 50).
         initial_lr: Learning rate of the network at the first epoch.
         weight_decay: Weight decay of the network; the latents never have any.
         optimizer: Optimiser of the network (trainer: SGD, Nesterov momentum 0.99).
@@ -89,6 +90,7 @@ class TrainingSettings:
     num_epochs: int | None = field(default=None, metadata=checks.integer(1, 10**7))
     num_iterations_per_epoch: int | None = field(default=None, metadata=checks.integer(1, 10**7))
     num_val_iterations_per_epoch: int | None = field(default=None, metadata=checks.integer(1, 10**7))
+    save_every: int | None = field(default=None, metadata=checks.integer(1, 10**7))
     initial_lr: float | None = field(default=None, metadata=checks.number(0, 10))
     weight_decay: float | None = field(default=None, metadata=checks.number(0, 10))
     optimizer: OptimizerKind | None = field(default=None, metadata=checks.choice(OptimizerKind))

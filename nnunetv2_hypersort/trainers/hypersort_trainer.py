@@ -136,6 +136,7 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
             ("num_epochs", chosen.num_epochs),
             ("num_iterations_per_epoch", chosen.num_iterations_per_epoch),
             ("num_val_iterations_per_epoch", chosen.num_val_iterations_per_epoch),
+            ("save_every", chosen.save_every),
             ("initial_lr", chosen.initial_lr),
             ("weight_decay", chosen.weight_decay),
             ("enable_deep_supervision", chosen.deep_supervision),

@@ -78,7 +78,6 @@ def make_trainer(preprocessed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
         plans["continue_training"] = continue_training
         dataset_json = json.loads((folder / "dataset.json").read_text())
         trainer = kind(plans, "3d_fullres", fold, dataset_json, torch.device("cpu"))
-        trainer.save_every = 2
         # nnU-Net draws a figure of 30 x 54 inches after each epoch: most of the time of so short a training.
         trainer.logger.plot_progress_png = lambda _folder: None
         return trainer

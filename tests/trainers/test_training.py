@@ -15,7 +15,8 @@ from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.trainers import HyperSORTTrainer
 
 SHORT = (
-    "training: {num_epochs: 4, num_iterations_per_epoch: 4, num_val_iterations_per_epoch: 1, seed: 3}\n"
+    "training: {num_epochs: 4, num_iterations_per_epoch: 4, num_val_iterations_per_epoch: 1, seed: 3,\n"
+    "  save_every: 2}\n"
     "latent: {lr: 0.05}\n"
 )
 
