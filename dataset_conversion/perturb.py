@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
-
 from nnunetv2_hypersort.dataset_conversion.perturbation.assignment import Assignment, assign, case_generator
 from nnunetv2_hypersort.dataset_conversion.perturbation.geometry import Grid, Labels
 from nnunetv2_hypersort.dataset_conversion.perturbation.raw_dataset import (
@@ -30,6 +28,8 @@ from nnunetv2_hypersort.dataset_conversion.perturbation.raw_dataset import (
 )
 from nnunetv2_hypersort.dataset_conversion.perturbation.spec import PerturbationSpec, load_spec, restore_ignored
 from nnunetv2_hypersort.dataset_conversion.perturbation.steps import Subject
+from tqdm import tqdm
+
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files import atomic_path, write_json, write_text
 
@@ -197,9 +197,7 @@ def _write(original: LabelFile, labels: Labels, target: Path) -> None:
         original.write(labels, temporary)
 
 
-def _run(
-    job: _Job, assignments: Sequence[Assignment], processes: int | None, progress: bool
-) -> Iterator[PlantedCase]:
+def _run(job: _Job, assignments: Sequence[Assignment], processes: int | None, progress: bool) -> Iterator[PlantedCase]:
     folders = [job.destination / "labelsTr"]
     if job.all_styles:
         folders += [job.destination / ALL_STYLES / style.name for style in job.spec.styles]

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 Mask = NDArray[np.bool_]
-Labels = NDArray[np.integer]
+Labels = NDArray[np.uint16]
 Window = tuple[slice, ...]
 
 # Axis name -> the RAS+ code of its positive end, which is the end named second, and that of its negative end.
@@ -108,10 +108,13 @@ def resample(labels: Labels, grid: Grid, values: tuple[int, ...], coordinates: N
     result = np.zeros(coordinates.shape[1:], dtype=labels.dtype)
     if not selected.any():
         return result
-    # Rounding first: 3 mm / 1.5 mm must stay a whole voxel for an exact move whatever the header's float noise.
+    # Rounded, so that the float noise of headers decides nothing. Then a hair to one side: after a way of exactly half
+    # a voxel both ends of a label lie exactly between two voxels, and one must be drawn and the other not. Axes along
+    # which nothing moves stay as they are, so that corners are no exception.
     coordinates = np.round(coordinates, 6)
+    coordinates = coordinates + 1e-4 * (coordinates != np.rint(coordinates))
     limits = np.asarray(labels.shape).reshape((3,) + (1,) * (coordinates.ndim - 1)) - 0.5
-    inside = np.all((coordinates >= -0.5) & (coordinates < limits), axis=0)
+    inside = np.all((coordinates >= -0.5) & (coordinates < limits + 2e-4), axis=0)
 
     def sample(mask: Mask) -> NDArray[np.float64]:
         values_: NDArray[np.float64] = ndimage.map_coordinates(

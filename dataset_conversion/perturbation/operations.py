@@ -7,9 +7,6 @@ on; all others stay as they are, and nothing is ever written over them.
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import ndimage
-
 from nnunetv2_hypersort.dataset_conversion.perturbation.geometry import (
     ENDS,
     Grid,
@@ -19,16 +16,16 @@ from nnunetv2_hypersort.dataset_conversion.perturbation.geometry import (
     resample,
     window,
 )
+from numpy.typing import NDArray
+from scipy import ndimage
 
 
-def dilate(
-    labels: Labels, grid: Grid, values: tuple[int, ...], mm: float, into: tuple[int, ...] = (0,)
-) -> Labels:
+def dilate(labels: Labels, grid: Grid, values: tuple[int, ...], mm: float, into: tuple[int, ...] = (0,)) -> Labels:
     """Grow labels by `mm` (Euclidean, between voxel centres) over background, or over the labels `into`.
 
     Where two growing labels meet, a voxel goes to the closer one; on a tie, to the one named first.
     """
-    result = labels.copy()
+    result: Labels = labels.copy()
     view = window(np.isin(labels, values), grid, mm)
     if view is None:
         return result
@@ -47,7 +44,7 @@ def spill(labels: Labels, grid: Grid, value: int, mm: float, into: tuple[int, ..
 
 def erode(labels: Labels, grid: Grid, values: tuple[int, ...], mm: float) -> Labels:
     """Turn into background what lies within `mm` of anything but `values`; the edge of the image does not erode."""
-    result = labels.copy()
+    result: Labels = labels.copy()
     selected = np.isin(labels, values)
     view = window(selected, grid, mm)
     if view is None:
@@ -62,7 +59,7 @@ def smooth(labels: Labels, grid: Grid, values: tuple[int, ...], mm: float) -> La
 
     Labels other than `values` count as background and keep their voxels.
     """
-    result = labels.copy()
+    result: Labels = labels.copy()
     view = window(np.isin(labels, values), grid, 4 * mm)
     if view is None:
         return result
@@ -85,7 +82,7 @@ def smooth(labels: Labels, grid: Grid, values: tuple[int, ...], mm: float) -> La
 
 def margin(labels: Labels, grid: Grid, values: tuple[int, ...], neighbours: tuple[int, ...], mm: float) -> Labels:
     """Leave a gap at neighbours: turn into background what of `values` lies within `mm` of a label of `neighbours`."""
-    result = labels.copy()
+    result: Labels = labels.copy()
     selected = np.isin(labels, values)
     view = window(selected, grid, mm)
     if view is None:
@@ -100,7 +97,7 @@ def margin(labels: Labels, grid: Grid, values: tuple[int, ...], neighbours: tupl
 
 def fill_holes(labels: Labels, grid: Grid, values: tuple[int, ...], axis: str | None = None) -> Labels:
     """Fill background cavities of each label, in three dimensions or, with `axis`, slice by slice across that axis."""
-    result = labels.copy()
+    result: Labels = labels.copy()
     for value in values:
         mask = labels == value
         if axis is None:
@@ -141,16 +138,16 @@ def rotate_slices(labels: Labels, grid: Grid, values: tuple[int, ...], axis: str
     for position in range(labels.shape[index]):
         here: list[int | slice] = [slice(None)] * 3
         here[index] = position
-        centre = ndimage.center_of_mass(selected[tuple(here)])
-        if np.isnan(centre).any():
+        if not selected[tuple(here)].any():
             continue
+        centre = ndimage.center_of_mass(selected[tuple(here)])
         first_centre, second_centre = centre if first < second else centre[::-1]
-        plane = (slice(None), *here)
-        u = (coordinates[plane][first] - first_centre) * first_scale
-        v = (coordinates[plane][second] - second_centre) * second_scale
+        at_first, at_second = (first, *here), (second, *here)
+        u = (coordinates[at_first] - first_centre) * first_scale
+        v = (coordinates[at_second] - second_centre) * second_scale
         # Each voxel looks where it came from: the inverse turn.
-        coordinates[(first, *here)] = first_centre + (cosine * u + sine * v) / first_scale
-        coordinates[(second, *here)] = second_centre + (-sine * u + cosine * v) / second_scale
+        coordinates[at_first] = first_centre + (cosine * u + sine * v) / first_scale
+        coordinates[at_second] = second_centre + (-sine * u + cosine * v) / second_scale
     return _replace(labels, values, resample(labels, grid, values, coordinates))
 
 
@@ -173,7 +170,7 @@ def tilt_border(
     """
     border = _border(labels, between)
     if not border.any():
-        return labels.copy()
+        return np.array(labels)
     index, sign = grid.axis(towards)
     height = np.arange(labels.shape[index]) * sign * grid.spacing[index]
     centre = height[np.nonzero(border)[index]].mean()
@@ -198,7 +195,7 @@ def cut(
     """
     if (mm is None) == (fraction is None):
         raise ValueError("cut needs exactly one of mm and fraction")
-    result = labels.copy()
+    result: Labels = labels.copy()
     selected = np.isin(labels, values)
     if not selected.any():
         return result
@@ -217,7 +214,7 @@ def cut(
 
 def leave_out(labels: Labels, values: tuple[int, ...]) -> Labels:
     """Turn labels into background."""
-    result = labels.copy()
+    result: Labels = labels.copy()
     result[np.isin(labels, values)] = 0
     return result
 
@@ -239,10 +236,8 @@ def _border(labels: Labels, between: tuple[int, int]) -> Mask:
     return touching
 
 
-def _move_border(
-    labels: Labels, grid: Grid, between: tuple[int, int], axis: str, way: NDArray[np.float64]
-) -> Labels:
-    result = labels.copy()
+def _move_border(labels: Labels, grid: Grid, between: tuple[int, int], axis: str, way: NDArray[np.float64]) -> Labels:
+    result: Labels = labels.copy()
     first, second = (labels == value for value in between)
     if not (first.any() and second.any()):
         return result

@@ -7,13 +7,14 @@ from typing import Any, TypeVar
 
 from nnunetv2_hypersort.dataset_conversion.perturbation.geometry import AXES, ENDS
 from nnunetv2_hypersort.dataset_conversion.perturbation.label_table import LabelName
+
 from nnunetv2_hypersort.errors import HyperSORTError
 
 T = TypeVar("T")
 Parser = Callable[[Any], Any]
 
 
-class Invalid(ValueError):
+class InvalidSettingError(ValueError):
     """A value that its field does not accept; the text completes 'must be ...'."""
 
 
@@ -44,13 +45,13 @@ def parse_dataclass(kind: type[T], content: Any, where: str) -> T:
         if name in content:
             try:
                 values[name] = item.metadata["parse"](content[name])
-            except Invalid as error:
+            except InvalidSettingError as error:
                 raise HyperSORTError(f"{where}: {name} is {content[name]!r}; it must be {error}.") from None
         elif item.default is MISSING and item.default_factory is MISSING:
             raise HyperSORTError(f"{where} lacks the setting {name!r}; add it.")
     try:
         return kind(**values)
-    except Invalid as error:
+    except InvalidSettingError as error:
         raise HyperSORTError(f"{where} must have {error}.") from None
 
 
@@ -70,9 +71,9 @@ def number(low: float, high: float = float("inf"), *, unit: str = "") -> Parser:
     def parse(value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not low < value <= high:
             upper = "" if high == float("inf") else f" and at most {high:g}"
-            raise Invalid(f"a number above {low:g}{upper}{unit and ' ' + unit}")
+            raise InvalidSettingError(f"a number above {low:g}{upper}{unit and ' ' + unit}")
         if value == float("inf"):
-            raise Invalid("finite")
+            raise InvalidSettingError("finite")
         return float(value)
 
     return parse
@@ -84,7 +85,7 @@ def signed(limit: float, *, unit: str) -> Parser:
     def parse(value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < abs(value) < limit:
             bound = "" if limit == float("inf") else f" between -{limit:g} and {limit:g}"
-            raise Invalid(f"a number of {unit} other than zero{bound}")
+            raise InvalidSettingError(f"a number of {unit} other than zero{bound}")
         return float(value)
 
     return parse
@@ -97,7 +98,9 @@ def one_of(choices: Iterable[str]) -> Parser:
     def parse(value: Any) -> str:
         if value not in choices:
             close = get_close_matches(str(value), choices, n=1, cutoff=0.5)
-            raise Invalid(f"one of {', '.join(choices)}" + (f" (did you mean {close[0]!r}?)" if close else ""))
+            raise InvalidSettingError(
+                f"one of {', '.join(choices)}" + (f" (did you mean {close[0]!r}?)" if close else "")
+            )
         return str(value)
 
     return parse
@@ -110,7 +113,7 @@ def label_names(count: int | None = None) -> Parser:
         listed = value if isinstance(value, list) else [value]
         good = listed and all(isinstance(item, (str, int)) and not isinstance(item, bool) for item in listed)
         if not good or len(set(listed)) != len(listed) or (count is not None and len(listed) != count):
-            raise Invalid(
+            raise InvalidSettingError(
                 f"a list of {count} different label names" if count else "a label name or a list of different ones"
             )
         return tuple(listed)

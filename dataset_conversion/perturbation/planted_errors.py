@@ -4,13 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 from nibabel import orientations
-
 from nnunetv2_hypersort.dataset_conversion.perturbation.geometry import AXES, Grid, Labels
 
 
 def flip(labels: Labels, grid: Grid, axis: str) -> Labels:
     """Mirror the whole label map along an anatomical axis, about the centre of the image, which is not mirrored."""
-    return np.flip(labels, grid.axis(axis)[0]).copy()
+    return np.array(np.flip(labels, grid.axis(axis)[0]))
 
 
 def other_case(labels: Labels, grid: Grid, donor: Labels, donor_grid: Grid) -> Labels:
@@ -31,7 +30,7 @@ def other_case(labels: Labels, grid: Grid, donor: Labels, donor_grid: Grid) -> L
         index = np.floor(from_centre / donor_step + (donor_length - 1) / 2 + 0.5).astype(int)
         inside.append((index >= 0) & (index < donor_length))
         indices.append(np.clip(index, 0, donor_length - 1))
-    pasted = turned[np.ix_(*indices)].astype(labels.dtype)
+    pasted: Labels = turned[np.ix_(*indices)].astype(labels.dtype)
     along, across, through = inside
     pasted[~(along[:, None, None] & across[:, None] & through)] = 0
     return pasted
@@ -44,7 +43,7 @@ def empty(labels: Labels) -> Labels:
 
 def swap_labels(labels: Labels, values: Sequence[int]) -> Labels:
     """Give each of `values` the name of the next one, the last that of the first."""
-    result = labels.copy()
+    result: Labels = labels.copy()
     for old, new in zip(values, (*values[1:], values[0]), strict=True):
         result[labels == old] = new
     return result
@@ -67,7 +66,7 @@ def missing_slices(
         The label map without these slices.
     """
     selected = np.isin(labels, values)
-    result = labels.copy()
+    result: Labels = labels.copy()
     index, _ = grid.axis(axis)
     occupied = np.unique(np.nonzero(selected)[index])
     if not len(occupied):

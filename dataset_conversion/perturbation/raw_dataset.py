@@ -10,9 +10,9 @@ import numpy as np
 from nibabel.orientations import aff2axcodes
 from nnunetv2.imageio.reader_writer_registry import LIST_OF_IO_CLASSES, recursive_find_reader_writer_by_name
 from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
-
 from nnunetv2_hypersort.dataset_conversion.perturbation.geometry import Grid, Labels
 from nnunetv2_hypersort.dataset_conversion.perturbation.label_table import LabelTable
+
 from nnunetv2_hypersort.errors import HyperSORTError
 
 
@@ -136,7 +136,7 @@ def read_labels(path: Path, content: dict[str, Any], table: LabelTable) -> Label
         unknown = set(np.unique(found[0]).tolist()) - {0, *table.foreground, table.ignore}
         if unknown:
             raise HyperSORTError(
-                f"{path} holds the value {min(unknown):g}, which dataset.json does not list; mend the label or the list."
+                f"{path} holds the value {min(unknown):g}, which dataset.json does not list; mend one of the two."
             )
         return LabelFile(labels.astype(np.uint16), _grid(properties), reader, properties)
     raise HyperSORTError(f"{path} cannot be read ({'; '.join(failures)}); replace the file.")

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
 from nnunetv2_hypersort.dataset_conversion.perturbation.geometry import Grid, Labels
 from nnunetv2_hypersort.dataset_conversion.perturbation.label_table import LabelTable
 from nnunetv2_hypersort.dataset_conversion.perturbation.parsing import check_keys, parse_dataclass
@@ -17,6 +16,7 @@ from nnunetv2_hypersort.dataset_conversion.perturbation.steps import (
     Operation,
     check_labels,
 )
+
 from nnunetv2_hypersort.errors import HyperSORTError
 
 
@@ -54,7 +54,9 @@ class PerturbationSpec:
 
     def check_labels(self, table: LabelTable) -> None:
         """Raise a HyperSORTError if the spec names a label that the dataset does not have."""
-        for step in (*(step for style in self.styles for step in style.operations), *(e.kind for e in self.errors)):
+        steps: list[Operation | ErrorKind] = [step for style in self.styles for step in style.operations]
+        steps += [error.kind for error in self.errors]
+        for step in steps:
             check_labels(step, table)
 
 

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 import numpy as np
-
 from nnunetv2_hypersort.dataset_conversion.perturbation import operations, planted_errors
 from nnunetv2_hypersort.dataset_conversion.perturbation.geometry import AXES, Grid, Labels
 from nnunetv2_hypersort.dataset_conversion.perturbation.label_table import LabelName, LabelTable
 from nnunetv2_hypersort.dataset_conversion.perturbation.parsing import (
-    Invalid,
+    InvalidSettingError,
     axis_name,
     end_name,
     label_names,
@@ -18,9 +17,9 @@ from nnunetv2_hypersort.dataset_conversion.perturbation.parsing import (
     setting,
     signed,
 )
+
 from nnunetv2_hypersort.errors import HyperSORTError
 
-LabelNames = tuple[LabelName, ...]
 _MM = number(0, unit="mm")
 
 
@@ -37,7 +36,7 @@ class Dilate:
     """`dilate`: grow labels by `mm` over background."""
 
     mm: float = setting(_MM)
-    labels: LabelNames | None = setting(label_names(), default=None)
+    labels: tuple[LabelName, ...] | None = setting(label_names(), default=None)
 
     def apply(self, labels: Labels, grid: Grid, table: LabelTable) -> Labels:
         """See `operations.dilate`."""
@@ -49,7 +48,7 @@ class Erode:
     """`erode`: shrink labels by `mm` from all that is not selected."""
 
     mm: float = setting(_MM)
-    labels: LabelNames | None = setting(label_names(), default=None)
+    labels: tuple[LabelName, ...] | None = setting(label_names(), default=None)
 
     def apply(self, labels: Labels, grid: Grid, table: LabelTable) -> Labels:
         """See `operations.erode`."""
@@ -61,7 +60,7 @@ class Smooth:
     """`smooth`: smooth boundaries with a Gaussian of standard deviation `mm`."""
 
     mm: float = setting(_MM)
-    labels: LabelNames | None = setting(label_names(), default=None)
+    labels: tuple[LabelName, ...] | None = setting(label_names(), default=None)
 
     def apply(self, labels: Labels, grid: Grid, table: LabelTable) -> Labels:
         """See `operations.smooth`."""
@@ -73,8 +72,8 @@ class Margin:
     """`margin`: leave a gap of `mm` in `labels` where they touch `neighbours` (default: any other label)."""
 
     mm: float = setting(_MM)
-    labels: LabelNames | None = setting(label_names(), default=None)
-    neighbours: LabelNames | None = setting(label_names(), default=None)
+    labels: tuple[LabelName, ...] | None = setting(label_names(), default=None)
+    neighbours: tuple[LabelName, ...] | None = setting(label_names(), default=None)
 
     def apply(self, labels: Labels, grid: Grid, table: LabelTable) -> Labels:
         """See `operations.margin`."""
@@ -85,7 +84,7 @@ class Margin:
 class FillHoles:
     """`fill_holes`: fill cavities of each label, or with `axis` holes in the slices across it."""
 
-    labels: LabelNames | None = setting(label_names(), default=None)
+    labels: tuple[LabelName, ...] | None = setting(label_names(), default=None)
     axis: str | None = setting(axis_name, default=None)
 
     def apply(self, labels: Labels, grid: Grid, table: LabelTable) -> Labels:
@@ -99,7 +98,7 @@ class Offset:
 
     axis: str = setting(axis_name)
     mm: float = setting(signed(float("inf"), unit="mm"))
-    labels: LabelNames | None = setting(label_names(), default=None)
+    labels: tuple[LabelName, ...] | None = setting(label_names(), default=None)
 
     def apply(self, labels: Labels, grid: Grid, table: LabelTable) -> Labels:
         """See `operations.offset`."""
@@ -112,7 +111,7 @@ class RotateSlices:
 
     axis: str = setting(axis_name)
     degrees: float = setting(signed(180, unit="degrees"))
-    labels: LabelNames | None = setting(label_names(), default=None)
+    labels: tuple[LabelName, ...] | None = setting(label_names(), default=None)
 
     def apply(self, labels: Labels, grid: Grid, table: LabelTable) -> Labels:
         """See `operations.rotate_slices`."""
@@ -123,7 +122,7 @@ class RotateSlices:
 class ShiftBorder:
     """`shift_border`: move the border between two labels by `mm` along `axis`."""
 
-    between: LabelNames = setting(label_names(2))
+    between: tuple[LabelName, ...] = setting(label_names(2))
     axis: str = setting(axis_name)
     mm: float = setting(signed(float("inf"), unit="mm"))
 
@@ -136,14 +135,14 @@ class ShiftBorder:
 class TiltBorder:
     """`tilt_border`: tilt the border between two labels, so that it moves along `axis` the more, the more `towards`."""
 
-    between: LabelNames = setting(label_names(2))
+    between: tuple[LabelName, ...] = setting(label_names(2))
     axis: str = setting(axis_name)
     towards: str = setting(axis_name)
     degrees: float = setting(signed(90, unit="degrees"))
 
     def __post_init__(self) -> None:
         if self.axis == self.towards:
-            raise Invalid("two different axes in 'axis' and 'towards'")
+            raise InvalidSettingError("two different axes in 'axis' and 'towards'")
 
     def apply(self, labels: Labels, grid: Grid, table: LabelTable) -> Labels:
         """See `operations.tilt_border`."""
@@ -158,11 +157,11 @@ class Cut:
     end: str = setting(end_name)
     mm: float | None = setting(_MM, default=None)
     fraction: float | None = setting(number(0, 1), default=None)
-    labels: LabelNames | None = setting(label_names(), default=None)
+    labels: tuple[LabelName, ...] | None = setting(label_names(), default=None)
 
     def __post_init__(self) -> None:
         if (self.mm is None) == (self.fraction is None):
-            raise Invalid("exactly one of 'mm' and 'fraction'")
+            raise InvalidSettingError("exactly one of 'mm' and 'fraction'")
 
     def apply(self, labels: Labels, grid: Grid, table: LabelTable) -> Labels:
         """See `operations.cut`."""
@@ -173,7 +172,7 @@ class Cut:
 class LeaveOut:
     """`leave_out`: turn labels into background."""
 
-    labels: LabelNames = setting(label_names())
+    labels: tuple[LabelName, ...] = setting(label_names())
 
     def apply(self, labels: Labels, grid: Grid, table: LabelTable) -> Labels:
         """See `operations.leave_out`."""
@@ -215,10 +214,14 @@ class Subject:
 
 
 class ErrorKind(Protocol):
-    """One kind of error; `weight` is its share among the kinds, relative to the others."""
+    """One kind of error."""
 
     needs_donor: ClassVar[bool]
-    weight: float
+
+    @property
+    def weight(self) -> float:
+        """Share of this kind, relative to the weights of the others."""
+        ...
 
     def apply(self, subject: Subject) -> Labels:
         """Return the wrong label map."""
@@ -286,12 +289,12 @@ class SwapLabels:
     """`swap_labels`: the names of `labels` exchanged (more than two: each gets the name of the next)."""
 
     needs_donor: ClassVar[bool] = False
-    labels: LabelNames = setting(label_names())
+    labels: tuple[LabelName, ...] = setting(label_names())
     weight: float = setting(_WEIGHT, default=1.0)
 
     def __post_init__(self) -> None:
         if len(self.labels) < 2:
-            raise Invalid("at least two 'labels'")
+            raise InvalidSettingError("at least two 'labels'")
 
     def apply(self, subject: Subject) -> Labels:
         """See `planted_errors.swap_labels`."""
@@ -324,14 +327,14 @@ class Spill:
 
     needs_donor: ClassVar[bool] = False
     mm: float = setting(_MM)
-    labels: LabelNames | None = setting(label_names(), default=None)
+    labels: tuple[LabelName, ...] | None = setting(label_names(), default=None)
     weight: float = setting(_WEIGHT, default=1.0)
 
     def apply(self, subject: Subject) -> Labels:
         """See `operations.spill`."""
         present = [value for value in subject.table.select(self.labels) if np.any(subject.labels == value)]
         if not present:
-            return subject.labels.copy()
+            return np.array(subject.labels)
         value = int(subject.rng.choice(present))
         into = tuple({0, *subject.table.foreground} - {value})
         return operations.spill(subject.labels, subject.grid, value, self.mm, into)
@@ -348,8 +351,9 @@ ERRORS: dict[str, type[ErrorKind]] = {
 }
 
 
-def _pair(between: LabelNames, table: LabelTable) -> tuple[int, int]:
-    values = table.select(between)
+def _pair(between: tuple[LabelName, ...], table: LabelTable) -> tuple[int, int]:
+    first, second = (table.select((name,)) for name in between)
+    values = (*first, *second)
     if len(values) != 2:
         raise HyperSORTError(
             f"The spec moves the border between {between[0]!r} and {between[1]!r}, which stand for the label values "
