@@ -124,9 +124,9 @@ def offset(labels: Labels, grid: Grid, values: tuple[int, ...], ways_mm: Mapping
 def rotate_slices(labels: Labels, grid: Grid, values: tuple[int, ...], axis: str, degrees: float) -> Labels:
     """Turn labels together in each slice across an anatomical axis, about the slice's own centre of gravity.
 
-    Volume, position and centroids stay (but for rounding), only the outline turns. Seen from the axis's positive
-    end, with the positive ends of the two other axes (in the order left-right, posterior-anterior,
-    inferior-superior) pointing right and up, positive degrees turn anticlockwise.
+    Volume, position and centroids stay (but for rounding), only the outline turns. In a picture with the positive
+    ends of the two other axes, in the order left-right, posterior-anterior, inferior-superior, to the right and up,
+    positive degrees turn anticlockwise.
     """
     selected = np.isin(labels, values)
     index, _ = grid.axis(axis)

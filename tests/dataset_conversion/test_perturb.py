@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -299,17 +298,19 @@ def test_nnunet_accepts_the_result_on_real_data(shared_data, tmp_path, write_dat
         shutil.copy(path, source / "labelsTr" / path.name)
         shutil.copy(task / "imagesTr" / path.name, source / "imagesTr" / path.name.replace(".nii", "_0000.nii"))
     write_dataset_json(source, labels={"background": 0, "Anterior": 1, "Posterior": 2}, numTraining=10)
-    configs = Path(perturb.find_spec("perturb_hippocampus")).parent
+    target = tmp_path / "Dataset902_Styles"
 
-    for number, spec in enumerate(("perturb_hippocampus", "perturb_hippocampus_turn", "perturb_hippocampus_offset")):
-        target = tmp_path / f"Dataset90{number}_Styles"
-        rows = perturb_dataset(
-            source, target, configs / f"{spec}.yaml", seed=7, all_styles=True, processes=1, progress=False
-        )
+    rows = perturb_dataset(
+        source, target, "perturb_hippocampus_turn", seed=7, all_styles=True, processes=1, progress=False
+    )
 
-        assert sorted(Counter(row.style for row in rows).values()) == [2, 3, 5]
-        verify_dataset_integrity(str(target), num_processes=1)
-        volumes = [load(path) > 0 for path in sorted((target / "labels_all_styles").glob("*/hippocampus_001.nii.gz"))]
-        assert len(volumes) == 3
-        assert not np.array_equal(volumes[0], volumes[1])
-        assert not np.array_equal(volumes[1], volumes[2])
+    assert sorted(Counter(row.style for row in rows).values()) == [2, 3, 5]
+    verify_dataset_integrity(str(target), num_processes=1)
+    straight, one, other = (
+        load(target / "labels_all_styles" / style / "hippocampus_001.nii.gz") > 0
+        for style in ("as_drawn", "turned_anticlockwise", "turned_clockwise")
+    )
+    # Turned, not resized: volumes agree to a few per cent, the outlines do not.
+    assert one.sum() == pytest.approx(straight.sum(), rel=0.05)
+    assert other.sum() == pytest.approx(straight.sum(), rel=0.05)
+    assert (one & other).sum() < 0.85 * straight.sum()
