@@ -1,0 +1,1 @@
+"""Planted annotation styles and errors: geometry, operations, spec, assignment and dataset folders."""
