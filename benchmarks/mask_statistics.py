@@ -20,11 +20,6 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-from nnunetv2_hypersort.dataset_conversion.perturb import draw_error, find_spec
-from nnunetv2_hypersort.dataset_conversion.perturbation.assignment import assign
-from nnunetv2_hypersort.dataset_conversion.perturbation.geometry import AXES, Grid, Labels, Mask
-from nnunetv2_hypersort.dataset_conversion.perturbation.raw_dataset import open_dataset, read_labels
-from nnunetv2_hypersort.dataset_conversion.perturbation.spec import load_spec
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression
@@ -34,6 +29,11 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from nnunetv2_hypersort.dataset_conversion.perturb import draw_error, find_spec
+from nnunetv2_hypersort.dataset_conversion.perturbation.assignment import assign
+from nnunetv2_hypersort.dataset_conversion.perturbation.geometry import AXES, Grid, Labels, Mask
+from nnunetv2_hypersort.dataset_conversion.perturbation.raw_dataset import open_dataset, read_labels
+from nnunetv2_hypersort.dataset_conversion.perturbation.spec import load_spec
 from nnunetv2_hypersort.files import write_json
 
 Features = dict[str, NDArray[np.float64]]

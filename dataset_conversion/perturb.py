@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
+
 from nnunetv2_hypersort.dataset_conversion.perturbation.assignment import Assignment, assign, case_generator
 from nnunetv2_hypersort.dataset_conversion.perturbation.geometry import Grid, Labels
 from nnunetv2_hypersort.dataset_conversion.perturbation.raw_dataset import (
@@ -28,8 +30,6 @@ from nnunetv2_hypersort.dataset_conversion.perturbation.raw_dataset import (
 )
 from nnunetv2_hypersort.dataset_conversion.perturbation.spec import PerturbationSpec, load_spec, restore_ignored
 from nnunetv2_hypersort.dataset_conversion.perturbation.steps import Subject
-from tqdm import tqdm
-
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files import atomic_path, write_json, write_text
 

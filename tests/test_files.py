@@ -8,10 +8,15 @@ from nnunetv2_hypersort.files import atomic_path, write_json, write_text
 def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path):
     target = tmp_path / "latents.csv"
     write_text(target, "old")
-    with pytest.raises(ValueError, match="broken"), atomic_path(target) as temporary:
-        temporary.write_text("half")
-        assert target.read_text() == "old"
-        raise ValueError("broken")
+
+    def write_half() -> None:
+        with atomic_path(target) as temporary:
+            temporary.write_text("half")
+            assert target.read_text() == "old"
+            raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        write_half()
     assert target.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["latents.csv"]
 

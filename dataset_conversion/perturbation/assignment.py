@@ -7,8 +7,8 @@ from decimal import Decimal
 from fractions import Fraction
 
 import numpy as np
-from nnunetv2_hypersort.dataset_conversion.perturbation.spec import PerturbationSpec
 
+from nnunetv2_hypersort.dataset_conversion.perturbation.spec import PerturbationSpec
 from nnunetv2_hypersort.errors import HyperSORTError
 
 

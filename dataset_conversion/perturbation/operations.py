@@ -7,6 +7,9 @@ on; all others stay as they are, and nothing is ever written over them.
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
 from nnunetv2_hypersort.dataset_conversion.perturbation.geometry import (
     ENDS,
     Grid,
@@ -16,8 +19,6 @@ from nnunetv2_hypersort.dataset_conversion.perturbation.geometry import (
     resample,
     window,
 )
-from numpy.typing import NDArray
-from scipy import ndimage
 
 
 def dilate(labels: Labels, grid: Grid, values: tuple[int, ...], mm: float, into: tuple[int, ...] = (0,)) -> Labels:

@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 from nnunetv2_hypersort.dataset_conversion.perturbation.geometry import AXES, ENDS
 from nnunetv2_hypersort.dataset_conversion.perturbation.label_table import LabelName
-
 from nnunetv2_hypersort.errors import HyperSORTError
 
 T = TypeVar("T")

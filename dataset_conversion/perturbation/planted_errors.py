@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from nibabel import orientations
+
 from nnunetv2_hypersort.dataset_conversion.perturbation.geometry import AXES, Grid, Labels
 
 

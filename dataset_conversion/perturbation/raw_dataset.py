@@ -10,9 +10,9 @@ import numpy as np
 from nibabel.orientations import aff2axcodes
 from nnunetv2.imageio.reader_writer_registry import LIST_OF_IO_CLASSES, recursive_find_reader_writer_by_name
 from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
+
 from nnunetv2_hypersort.dataset_conversion.perturbation.geometry import Grid, Labels
 from nnunetv2_hypersort.dataset_conversion.perturbation.label_table import LabelTable
-
 from nnunetv2_hypersort.errors import HyperSORTError
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from nnunetv2_hypersort.dataset_conversion.perturbation.geometry import Grid, Labels
 from nnunetv2_hypersort.dataset_conversion.perturbation.label_table import LabelTable
 from nnunetv2_hypersort.dataset_conversion.perturbation.parsing import check_keys, parse_dataclass
@@ -16,7 +17,6 @@ from nnunetv2_hypersort.dataset_conversion.perturbation.steps import (
     Operation,
     check_labels,
 )
-
 from nnunetv2_hypersort.errors import HyperSORTError
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 import numpy as np
+
 from nnunetv2_hypersort.dataset_conversion.perturbation import operations, planted_errors
 from nnunetv2_hypersort.dataset_conversion.perturbation.geometry import AXES, Grid, Labels
 from nnunetv2_hypersort.dataset_conversion.perturbation.label_table import LabelName, LabelTable
@@ -17,7 +18,6 @@ from nnunetv2_hypersort.dataset_conversion.perturbation.parsing import (
     setting,
     signed,
 )
-
 from nnunetv2_hypersort.errors import HyperSORTError
 
 _MM = number(0, unit="mm")

@@ -10,6 +10,7 @@ from nnunetv2_hypersort.errors import HyperSORTError
 # argparse would read nnU-Net's `-device cpu` as our `-d evice`, so its flags with one dash are declared here.
 PASSED_ON = ("-device", "-step_size", "-npp", "-nps", "-prev_stage_predictions", "-num_parts", "-part_id")
 
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line: our flags, and those of nnU-Net's that we have to know."""
     parser.description = (

@@ -45,7 +45,9 @@ def generate_anatomy(rng: np.random.Generator) -> Anatomy:
     shift = rng.uniform(-1.2, 1.2, 3)
     axes = np.meshgrid(*(np.arange(length, dtype=float) for length in SHAPE), indexing="ij")
 
-    def ellipsoid(centre: tuple[float, float, float], radii: tuple[float, float, float], wobble: float = 0.06) -> np.ndarray:
+    def ellipsoid(
+        centre: tuple[float, float, float], radii: tuple[float, float, float], wobble: float = 0.06
+    ) -> np.ndarray:
         moved = np.array(centre) + shift + rng.normal(0, 0.5, 3)
         grown = np.array(radii) * size * rng.normal(1, wobble, 3)
         distance = sum(((axis - place) / radius) ** 2 for axis, place, radius in zip(axes, moved, grown, strict=True))
@@ -103,7 +105,9 @@ def write_phantom_dataset(
     styles = rng.permutation(
         np.repeat(STYLES, np.diff(np.round(np.cumsum((0, *PROPORTIONS)) * training_cases).astype(int)))
     )
-    wrong = dict(zip(rng.choice(training_cases, wrong_labels, replace=False).tolist(), ERRORS * wrong_labels, strict=False))
+    wrong = dict(
+        zip(rng.choice(training_cases, wrong_labels, replace=False).tolist(), ERRORS * wrong_labels, strict=False)
+    )
     for folder in ("imagesTr", "labelsTr", "imagesTs", *(held_out_folder(style) for style in STYLES)):
         (dataset_folder / folder).mkdir(parents=True, exist_ok=True)
     rows = []

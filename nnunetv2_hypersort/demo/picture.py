@@ -60,7 +60,10 @@ def _draw_slice(axes: object, style: str, folder: Path, dataset: Path) -> None:
     level = int(excluded.sum(axis=(0, 1)).argmax())
     axes.imshow(image[:, :, level].T, cmap="gray", vmin=-150, vmax=250)  # type: ignore[attr-defined]
     reference = load(dataset / phantom.held_out_folder(style) / file.name)
-    for volume, look in ((reference, {"colors": "white", "linestyles": "dotted"}), (load(folder / file.name), {"colors": _COLOURS[style]})):
+    for volume, look in (
+        (reference, {"colors": "white", "linestyles": "dotted"}),
+        (load(folder / file.name), {"colors": _COLOURS[style]}),
+    ):
         if volume[:, :, level].any():
             axes.contour(volume[:, :, level].T, [0.5], linewidths=2, **look)  # type: ignore[attr-defined]
     axes.set(title=f"A held-out scan, latent of a case drawn\n'{style}' (dotted: the label in that style)")  # type: ignore[attr-defined]

@@ -48,7 +48,9 @@ def dice_by_style(predictions: Path, dataset: Path) -> dict[str, dict[str, float
 def dice_table(title: str, scores: Mapping[str, Mapping[str, float]]) -> str:
     """A Markdown table of `dice_by_style`, with the mean over cases in the last row."""
     rows = [(case, [by_style[style] for style in phantom.STYLES]) for case, by_style in scores.items()]
-    rows.append(("mean", [float(np.mean([by_style[style] for by_style in scores.values()])) for style in phantom.STYLES]))
+    rows.append(
+        ("mean", [float(np.mean([by_style[style] for by_style in scores.values()])) for style in phantom.STYLES])
+    )
     lines = [title, "", f"| held-out scan | {' | '.join(phantom.STYLES)} |", f"|---|{'---|' * len(phantom.STYLES)}"]
     lines += [f"| {case} | {' | '.join(f'{value:.3f}' for value in values)} |" for case, values in rows]
     return "\n".join(lines) + "\n"

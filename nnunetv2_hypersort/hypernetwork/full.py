@@ -29,7 +29,12 @@ class FullGenerator(WeightGenerator):
         super().__init__()
         self.shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
         self.trunk = nn.Sequential(
-            nn.Linear(dim, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU()
+            nn.Linear(dim, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, hidden),
+            nn.ReLU(),
         )
         self.heads = nn.ModuleList()
         for parameter in parameters.values():

@@ -55,7 +55,9 @@ class LatentTable(nn.Module):
         """The case ids in the order of the rows."""
         return list(self._rows)
 
-    def set_cases(self, case_ids: Sequence[str], *, init_std: float, seed: int | None = None) -> tuple[list[str], list[str]]:
+    def set_cases(
+        self, case_ids: Sequence[str], *, init_std: float, seed: int | None = None
+    ) -> tuple[list[str], list[str]]:
         """Make the table hold exactly these cases; rows that are known keep all of their state.
 
         Args:
@@ -155,9 +157,10 @@ class LatentTable(nn.Module):
         # The number of cases, of bytes of their ids and of history entries differ from run to run.
         for name, buffer in list(self._buffers.items()):
             saved = state_dict.get(prefix + name)
-            if buffer is not None and isinstance(saved, torch.Tensor) and saved.shape != buffer.shape:
-                if saved.dim() == buffer.dim() and (saved.dim() < 2 or saved.shape[-1] == self.dim):
-                    setattr(self, name, buffer.new_zeros(saved.shape))
+            if buffer is None or not isinstance(saved, torch.Tensor) or saved.dim() != buffer.dim():
+                continue
+            if saved.dim() < 2 or saved.shape[-1] == self.dim:
+                setattr(self, name, buffer.new_zeros(saved.shape))
         super()._load_from_state_dict(state_dict, prefix, *args)
         self._rows = {case: row for row, case in enumerate(decode_json(self.encoded_ids))}
 

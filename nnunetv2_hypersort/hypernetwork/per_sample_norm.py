@@ -15,7 +15,8 @@ class _PerSampleAffine:
 
     def forward(self: Any, x: torch.Tensor) -> torch.Tensor:
         if self.weight.dim() == 1:
-            return super().forward(x)  # type: ignore[misc]  # the mixin stands before an instance normalisation
+            shared: torch.Tensor = super().forward(x)  # type: ignore[misc]  # the mixin stands before a norm layer
+            return shared
         samples, channels = x.shape[:2]
         side_by_side = x.reshape(1, samples * channels, *x.shape[2:])
         normalised = nn.functional.batch_norm(
@@ -56,7 +57,7 @@ def allow_per_sample_affine(network: nn.Module) -> set[str]:
     """
     replaced: dict[int, nn.Module] = {}
     for module in list(network.modules()):
-        for name, child in module.named_children():
+        for child in module.children():
             if type(child) in _COUNTERPARTS and child.affine and not child.track_running_stats:
                 replaced.setdefault(id(child), _counterpart(child))
     for module in list(network.modules()):

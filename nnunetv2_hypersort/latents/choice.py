@@ -4,6 +4,7 @@ import difflib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -129,9 +130,11 @@ def _from_case(case_id: str, records: Sequence[FoldRecord]) -> list[ChosenLatent
         return [ChosenLatent(record.fold, record.latent_of(case_id), f"case {case_id}") for record in records]
     serving = sorted({fold for record in records for fold in record.folds_that_train(case_id)}, key=_fold_order)
     if not serving:
-        known = sorted({case for record in records for case in (*record.case_ids, *sum(record.held_out.values(), []))})
+        known = sorted({case for record in records for case in (*record.case_ids, *chain(*record.held_out.values()))})
         nearest = difflib.get_close_matches(case_id, known, n=3)
-        hint = f"the nearest ids are {', '.join(nearest)}" if nearest else f"an id looks like {known[0]}" if known else ""
+        hint = (
+            f"the nearest ids are {', '.join(nearest)}" if nearest else f"an id looks like {known[0]}" if known else ""
+        )
         raise HyperSORTError(f"The latent case:{case_id} names no training case of this model; {hint}.")
     unable = ", ".join(record.fold for record in records if case_id not in record.case_ids)
     raise HyperSORTError(

@@ -62,7 +62,9 @@ class FoldRecord:
 
     def encode(self) -> torch.Tensor:
         """The part of the record that is not in the latent table, as bytes for the state dict."""
-        return encode_json({"fold": self.fold, "held_out": {fold: list(cases) for fold, cases in self.held_out.items()}})
+        return encode_json(
+            {"fold": self.fold, "held_out": {fold: list(cases) for fold, cases in self.held_out.items()}}
+        )
 
     def latent_of(self, case_id: str) -> np.ndarray:
         """The latent of a training case, shape (dim,).
@@ -70,7 +72,8 @@ class FoldRecord:
         Raises:
             ValueError: The case was not trained in this fold.
         """
-        return self.latents[self.case_ids.index(case_id)]
+        latent: np.ndarray = self.latents[self.case_ids.index(case_id)]
+        return latent
 
     def mode(self) -> tuple[str, np.ndarray]:
         """The densest training latent: its case and its coordinates, shape (dim,)."""

@@ -66,7 +66,9 @@ def _record(model_folder: Path, fold: int | str, checkpoint_name: str) -> FoldRe
         # Memory-mapped: of a large checkpoint only the latents are read.
         weights = torch.load(path, map_location="cpu", weights_only=False, mmap=True)["network_weights"]
     except FileNotFoundError:
-        there = sorted(entry.parent.name.removeprefix("fold_") for entry in model_folder.glob(f"fold_*/{checkpoint_name}"))
+        there = sorted(
+            entry.parent.name.removeprefix("fold_") for entry in model_folder.glob(f"fold_*/{checkpoint_name}")
+        )
         raise HyperSORTError(
             f"There is no {path}. Folds of this model with a {checkpoint_name}: {', '.join(there) or 'none'}; choose "
             f"them with `-f`, or another checkpoint with `-chk`."

@@ -3,6 +3,7 @@
 import difflib
 import math
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from enum import Enum
 from typing import Any
 
@@ -44,10 +45,8 @@ def number(low: float, high: float) -> dict[str, Any]:
     def check(value: object, where: str) -> float:
         if isinstance(value, str):
             # YAML 1.1 reads `1e-3` (without a dot) as text.
-            try:
+            with suppress(ValueError):
                 value = float(value)
-            except ValueError:
-                pass
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
             raise HyperSORTError(f"{where}: expected a number from {low:g} to {high:g}, found {_shown(value)}.")
         if not low <= value <= high:

@@ -108,7 +108,12 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
         return planned[0], False, self.configuration_manager.patch_size, None
 
     def get_training_transforms(
-        self, patch_size: Any, rotation_for_DA: Any, deep_supervision_scales: Any, *args: Any, **kwargs: Any  # noqa: N803
+        self,
+        patch_size: Any,
+        rotation_for_DA: Any,  # noqa: N803  # nnU-Net's name
+        deep_supervision_scales: Any,
+        *args: Any,
+        **kwargs: Any,
     ) -> Any:
         """As nnU-Net; those of the validation if augmentation is off."""
         if self.settings.training.augmentation is False:
@@ -180,12 +185,13 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
     def _build_case_loss(self) -> Any:
         # nnU-Net's own loss (or a subclass's) for one sample at full resolution. With DDP the Dice of a batch is
         # summed over processes; the loss of a case is its own.
-        kept = self.is_ddp, self.enable_deep_supervision
-        self.is_ddp, self.enable_deep_supervision = False, False
+        is_ddp: bool = self.is_ddp
+        enable_deep_supervision: bool = self.enable_deep_supervision
+        self.is_ddp = self.enable_deep_supervision = False
         try:
             return self._build_loss()
         finally:
-            self.is_ddp, self.enable_deep_supervision = kept
+            self.is_ddp, self.enable_deep_supervision = is_ddp, enable_deep_supervision
 
     # --- training ---------------------------------------------------------------------------------------------------
 
@@ -252,6 +258,7 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
         self.grad_scaler.update()
 
     def _step_latents(self, rows: torch.Tensor, latents: torch.Tensor) -> None:
+        assert latents.grad is not None
         gradients = latents.grad / self._gradient_scale
         if self.is_ddp:
             rows, gradients = gather_over_ranks(rows, gradients, self.configuration_manager.batch_size)

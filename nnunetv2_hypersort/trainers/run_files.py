@@ -26,7 +26,10 @@ def write_latents(folder: str | os.PathLike[str], table: LatentTable, *, epoch: 
     and `epoch` (the number of epochs finished).
     """
     values, visits, losses = table.values.tolist(), table.visits.tolist(), table.loss.tolist()
-    with atomic_path(Path(folder) / LATENTS_FILE) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with (
+        atomic_path(Path(folder) / LATENTS_FILE) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["case", *(f"z_{axis}" for axis in range(table.dim)), "visits", "loss", "epoch"])
         for case, latent, count, loss in zip(table.case_ids, values, visits, losses, strict=True):

@@ -12,11 +12,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
+
+from nnunetv2_hypersort.cli.main import main
 from nnunetv2_hypersort.dataset_conversion import perturb
 from nnunetv2_hypersort.dataset_conversion.perturb import perturb_dataset, summary
 from nnunetv2_hypersort.dataset_conversion.perturbation.spec import parse_spec
-
-from nnunetv2_hypersort.cli.main import main
 from nnunetv2_hypersort.errors import HyperSORTError
 
 SPEC = {

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from nnunetv2_hypersort.dataset_conversion.perturbation import operations, planted_errors
 from nnunetv2_hypersort.dataset_conversion.perturbation.geometry import Grid
 

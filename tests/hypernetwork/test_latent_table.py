@@ -83,7 +83,7 @@ def test_initial_latents_have_the_wanted_spread():
 
 
 def test_a_checkpoint_of_any_size_loads_into_an_empty_table():
-    table = filled(["a", "Ärger, \"b\"\n", "c"])
+    table = filled(["a", 'Ärger, "b"\n', "c"])
     table.step(torch.tensor([1]), torch.ones(1, 2), lr=0.1, betas=(0.9, 0.999))
     table.record_history(3)
     file = io.BytesIO()

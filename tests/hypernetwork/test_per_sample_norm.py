@@ -24,8 +24,10 @@ def test_equals_the_stock_layer_sample_by_sample(kind, shape):
 
 
 def test_a_shared_layer_stays_shared_and_others_are_left_alone():
-    norm, plain, running = nn.InstanceNorm2d(3, affine=True), nn.InstanceNorm2d(3), nn.InstanceNorm2d(
-        3, affine=True, track_running_stats=True
+    norm, plain, running = (
+        nn.InstanceNorm2d(3, affine=True),
+        nn.InstanceNorm2d(3),
+        nn.InstanceNorm2d(3, affine=True, track_running_stats=True),
     )
     network = nn.ModuleDict({"a": norm, "b": nn.Sequential(norm), "c": plain, "d": running, "e": nn.BatchNorm2d(3)})
     assert allow_per_sample_affine(network) == {"a.weight", "a.bias"}

@@ -8,14 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
 
-from nnunetv2_hypersort.cli.env import extended
+from nnunetv2_hypersort.cli.env import VARIABLE, extended
 from nnunetv2_hypersort.small_plan import shrink
 
 pytestmark = pytest.mark.integration
@@ -40,7 +39,7 @@ class Workplace:
         self.environment = {
             **os.environ,
             **{name: str(folder / name) for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")},
-            "nnUNet_extTrainer": extended(os.environ.get("nnUNet_extTrainer", "")),
+            VARIABLE: extended(""),
             "nnUNet_def_n_proc": "2",
         }
 
@@ -75,7 +74,7 @@ class Workplace:
 
 
 @pytest.fixture(scope="module")
-def workplace(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workplace]:
+def workplace(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Workplace:
     """Thirty cases, converted, planned small, preprocessed, and fold 0 trained with a kill in the middle."""
     place = Workplace(tmp_path_factory.mktemp("hippocampus"))
     source = shared_data / "Task04_Hippocampus"
@@ -119,7 +118,7 @@ def workplace(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     continued = place.train(0, "--c")
     output, _ = continued.communicate(timeout=900)
     assert continued.returncode == 0, output[-4000:]
-    # The mode of the whole log: the settings came from the model folder, and the first epochs were not run again.
+    # The settings came from the model folder, and the first epochs were not run again.
     assert "plans.json" in output.split("HyperSORT settings (")[1].split(")")[0]
     assert "Epoch 0 " not in output
 
@@ -127,7 +126,7 @@ def workplace(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     for case in split[0]["val"][:2]:
         image = place.folder / "nnUNet_raw" / DATASET / "imagesTr" / f"{case}_0000.nii.gz"
         shutil.copyfile(image, place.folder / "in" / image.name)
-    yield place
+    return place
 
 
 def test_the_fold_folder_is_complete(workplace: Workplace) -> None:
@@ -145,7 +144,9 @@ def test_the_fold_folder_is_complete(workplace: Workplace) -> None:
 def test_two_latents_give_two_valid_segmentations(workplace: Workplace) -> None:
     rows = workplace.latents(0)
     positions = np.array([[float(row["z_0"]), float(row["z_1"])] for row in rows])
-    first, second = np.unravel_index(np.linalg.norm(positions[:, None] - positions[None], axis=2).argmax(), (len(rows),) * 2)
+    first, second = np.unravel_index(
+        np.linalg.norm(positions[:, None] - positions[None], axis=2).argmax(), (len(rows),) * 2
+    )
     outputs = []
     for row in (rows[int(first)], rows[int(second)]):
         output = workplace.folder / f"out_{row['case']}"
@@ -153,7 +154,9 @@ def test_two_latents_give_two_valid_segmentations(workplace: Workplace) -> None:
         assert f"case {row['case']}" in printed
         account = json.loads((output / "plans.json").read_text())["hypersort"]["prediction"]
         assert account["latent"] == f"case:{row['case']}"
-        np.testing.assert_allclose(account["folds"]["0"]["coordinates"], [float(row["z_0"]), float(row["z_1"])], rtol=1e-5)
+        np.testing.assert_allclose(
+            account["folds"]["0"]["coordinates"], [float(row["z_0"]), float(row["z_1"])], rtol=1e-5
+        )
         outputs.append(output)
     different = 0
     for image in sorted((workplace.folder / "in").iterdir()):
@@ -172,7 +175,20 @@ def test_hypersort_predict_equals_nnunets_command(workplace: Workplace) -> None:
     case = workplace.latents(0)[0]["case"]
     workplace.predict(workplace.folder / "stock", f"case:{case}", "0")
     ours = workplace.folder / "ours"
-    flags = ("-m", str(workplace.model), "-f", "0", "--latent", f"case:{case}", "-device", "cpu", "-npp", "1", "-nps", "1")
+    flags = (
+        "-m",
+        str(workplace.model),
+        "-f",
+        "0",
+        "--latent",
+        f"case:{case}",
+        "-device",
+        "cpu",
+        "-npp",
+        "1",
+        "-nps",
+        "1",
+    )
     files = ("-i", str(workplace.folder / "in"), "-o", str(ours))
     # Neither the variable of the latent nor that of the trainers has to be right.
     wrong = {"nnUNet_extTrainer": "", "HYPERSORT_LATENT": "mode"}
@@ -210,7 +226,9 @@ def test_several_folds(workplace: Workplace) -> None:
     account = json.loads((output / "plans.json").read_text())["hypersort"]["prediction"]["folds"]
     assert set(account) == {"0", "1"}
     assert account["0"]["coordinates"] != account["1"]["coordinates"]
-    assert "modes of different folds may be different" in workplace.predict(workplace.folder / "modes", "mode", "0", "1")
+    assert "modes of different folds may be different" in workplace.predict(
+        workplace.folder / "modes", "mode", "0", "1"
+    )
     refused = workplace.folder / "refused_folds"
     assert "cannot serve folds 0, 1" in workplace.predict(refused, "0.1,0.2", "0", "1", fails=True)
     only_in_0 = sorted(set(split[1]["val"]))[0]

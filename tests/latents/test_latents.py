@@ -96,7 +96,9 @@ def test_a_record_travels_with_the_weights():
 
 
 def test_weights_of_another_trainer_are_named_as_such():
-    with pytest.raises(HyperSORTError, match=r"file\.pth holds no latents: it was not trained with a HyperSORT trainer"):
+    with pytest.raises(
+        HyperSORTError, match=r"file\.pth holds no latents: it was not trained with a HyperSORT trainer"
+    ):
         FoldRecord.from_network_weights({"encoder.weight": torch.zeros(1)}, source="file.pth")
 
 

@@ -70,8 +70,11 @@ def test_only_the_cases_drawn_move_and_validation_moves_none(make_trainer):
     batch = next(trainer.dataloader_train)
     trainer.train_step(batch)
     drawn = set(batch["keys"])
-    moved = {case for case, old, new in zip(trainer.table.case_ids, before, trainer.table.values, strict=True)
-             if not torch.equal(old, new)}
+    moved = {
+        case
+        for case, old, new in zip(trainer.table.case_ids, before, trainer.table.values, strict=True)
+        if not torch.equal(old, new)
+    }
     assert moved == drawn
     assert {case for case, visits in zip(trainer.table.case_ids, trainer.table.visits, strict=True) if visits} == drawn
     after = trainer.table.values.clone()
@@ -210,7 +213,9 @@ def test_a_loss_that_is_no_number_stops_with_the_epoch_and_keeps_checkpoints(mak
     assert torch.isfinite(intact.table.values).all()
 
 
-@pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), RuntimeError("PytorchStreamWriter failed")])
+@pytest.mark.parametrize(
+    "failure", [OSError(28, "No space left on device"), RuntimeError("PytorchStreamWriter failed")]
+)
 def test_a_save_that_fails_keeps_the_previous_checkpoint(make_trainer, monkeypatch, failure):
     trainer = make_trainer(SHORT)
     trainer.run_training()
