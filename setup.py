@@ -8,10 +8,12 @@ setup(
     packages=[
         *find_packages(include=["nnunetv2_hypersort", "nnunetv2_hypersort.*"]),
         "nnunetv2_hypersort.dataset_conversion",
+        "nnunetv2_hypersort.dataset_conversion.common",
         "nnunetv2_hypersort.configs",
     ],
     package_dir={
         "nnunetv2_hypersort.dataset_conversion": "dataset_conversion",
+        "nnunetv2_hypersort.dataset_conversion.common": "dataset_conversion/common",
         "nnunetv2_hypersort.configs": "configs",
     },
     package_data={

@@ -1,0 +1,293 @@
+"""From a described download to a finished nnU-Net raw dataset: check everything, then convert, then publish."""
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nnunetv2_hypersort.dataset_conversion.common.cases import VALIDATION, CaseCheck, Problem, SourceCase
+from nnunetv2_hypersort.dataset_conversion.common.checking import CheckTask, check_case
+from nnunetv2_hypersort.dataset_conversion.common.converting import ConvertTask, convert_case
+from nnunetv2_hypersort.dataset_conversion.common.labels import LabelPlan
+from nnunetv2_hypersort.dataset_conversion.common.linking import can_hard_link
+from nnunetv2_hypersort.dataset_conversion.common.outputs import (
+    REORIENTING_READER,
+    Description,
+    training_cases,
+    write_cases_csv,
+    write_conversion_json,
+    write_dataset_json,
+    write_official_split,
+)
+from nnunetv2_hypersort.dataset_conversion.common.parallel import map_cases
+from nnunetv2_hypersort.dataset_conversion.common.workspace import (
+    Workspace,
+    check_dataset_id,
+    existing_datasets,
+    raw_folder,
+)
+from nnunetv2_hypersort.dataset_conversion.settings import Settings
+
+from nnunetv2_hypersort.errors import HyperSORTError
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A download, read but not yet converted.
+
+    Attributes:
+        source: The folder that holds the data.
+        default_name: What follows the id in the folder's name unless the user says otherwise.
+        description: What dataset.json says.
+        labels: The labels of the new dataset.
+        cases: Its cases.
+        options: Options of this data set, for conversion.json.
+        problems: Faults found while listing the files (an image or a label is missing, ...).
+        warnings: What the user should know about the download as a whole or a case by name.
+        tolerated: Case -> why its faults are known: such a case is left out with a warning, never refused.
+        official_split: Write the source's own training and validation cases as the only fold.
+        always_reorient: Always ask for nnU-Net's nibabel reader, not only where SimpleITK refuses a header.
+    """
+
+    source: Path
+    default_name: str
+    description: Description
+    labels: LabelPlan
+    cases: Sequence[SourceCase]
+    options: Mapping[str, Any]
+    problems: Sequence[Problem] = ()
+    warnings: Sequence[str] = ()
+    tolerated: Mapping[str, str] = field(default_factory=dict)
+    official_split: bool = False
+    always_reorient: bool = False
+
+
+def run_conversion(conversion: Conversion, settings: Settings, report: Callable[[str], None] = print) -> Path:
+    """Check all cases, convert them, and publish the dataset folder.
+
+    Args:
+        conversion: The download.
+        settings: Where to, and how.
+        report: Receives every line for the user.
+
+    Returns:
+        The finished dataset folder.
+
+    Raises:
+        HyperSORTError: Bad cases (all of them are listed), an id in use, too little disk space, no case left.
+    """
+    try:
+        return _run(conversion, replace(settings, name=settings.name or conversion.default_name), report)
+    except OSError as error:
+        raise HyperSORTError(
+            f"cannot write the dataset: {error.strerror or error} ({error.filename or 'unknown file'}); finished cases "
+            "are kept: make room or correct the permissions, and run the same command again"
+        ) from error
+
+
+def _run(conversion: Conversion, settings: Settings, report: Callable[[str], None]) -> Path:
+    check_dataset_id(settings.dataset_id)
+    replaced = _existing(settings, report)
+    workspace = Workspace(
+        final=raw_folder() / f"Dataset{settings.dataset_id:03d}_{settings.name}",
+        settings={"source": str(conversion.source), **conversion.options, **settings.identity()},
+    )
+    workspace.require_same_settings(overwrite=settings.overwrite)
+    excluded = set(settings.exclude)
+    unknown = excluded - {case.identifier for case in conversion.cases} - {item.case for item in conversion.problems}
+    if unknown:
+        raise HyperSORTError(f"--exclude: there is no case {', '.join(sorted(unknown))} among the cases to convert")
+    cases = [case for case in conversion.cases if case.identifier not in excluded]
+    listed = [problem for problem in conversion.problems if problem.case not in excluded]
+
+    checks = _check(cases, conversion, settings, workspace)
+    problems = [*listed, *(problem for check in checks.values() for problem in check.problems)]
+    bad = {problem.case for problem in problems}
+    if any(case not in conversion.tolerated for case in bad) and not settings.skip_bad:
+        total = {case.identifier for case in conversion.cases} | {problem.case for problem in conversion.problems}
+        raise _refusal(problems, len(total), conversion.tolerated)
+    cases = [case for case in cases if case.identifier not in bad]
+    _require_training_cases(cases, problems)
+
+    _check_disk_space(cases, checks, conversion, settings, workspace, report)
+    workspace.begin(cases, checks, settings.check)
+    workspace.tidy(cases)
+    late = _convert(cases, checks, conversion, settings, workspace)
+    if late:
+        if not settings.skip_bad:
+            raise _refusal(late, len(cases), {})
+        problems.extend(late)
+        failed = {problem.case for problem in late}
+        cases = [case for case in cases if case.identifier not in failed]
+        workspace.tidy(cases)
+        _require_training_cases(cases, problems)
+    return _publish(cases, checks, problems, replaced, conversion, settings, workspace, report)
+
+
+def _existing(settings: Settings, report: Callable[[str], None]) -> list[Path]:
+    existing = existing_datasets(settings.dataset_id)
+    if existing:
+        listing = "\n".join(f"  {path}" for path in existing)
+        if not settings.overwrite:
+            raise HyperSORTError(
+                f"the dataset id {settings.dataset_id} is in use:\n{listing}\n"
+                "Choose another id with -d, or add --overwrite to remove these folders"
+            )
+        report(f"--overwrite: when the new dataset is complete, these folders will be removed:\n{listing}")
+    return existing
+
+
+def _check(
+    cases: Sequence[SourceCase], conversion: Conversion, settings: Settings, workspace: Workspace
+) -> dict[str, CaseCheck]:
+    checks = workspace.earlier_checks(cases, settings.check)
+    tasks = [
+        CheckTask(case, conversion.source, settings.check, conversion.labels.whole)
+        for case in cases
+        if case.identifier not in checks
+    ]
+    for check in map_cases(check_case, tasks, processes=settings.processes, description="Checking"):
+        checks[check.identifier] = check
+    return {case.identifier: checks[case.identifier] for case in cases}
+
+
+def _convert(
+    cases: Sequence[SourceCase],
+    checks: Mapping[str, CaseCheck],
+    conversion: Conversion,
+    settings: Settings,
+    workspace: Workspace,
+) -> list[Problem]:
+    for case in cases:
+        if case.split == "test":
+            (workspace.folder / "imagesTs").mkdir(exist_ok=True)
+            if case.has_label:
+                (workspace.folder / "labelsTs").mkdir(exist_ok=True)
+    finished = workspace.finished(cases)
+    tasks = [
+        ConvertTask(
+            case=case,
+            check=checks[case.identifier],
+            source=conversion.source,
+            folder=workspace.folder,
+            records=workspace.records,
+            copy=settings.copy,
+            spacing=settings.spacing,
+        )
+        for case in cases
+        if case.identifier not in finished
+    ]
+    results = map_cases(convert_case, tasks, processes=settings.processes, description="Converting")
+    return [problem for problem in results if problem is not None]
+
+
+def _publish(
+    cases: Sequence[SourceCase],
+    checks: Mapping[str, CaseCheck],
+    problems: Sequence[Problem],
+    replaced: Sequence[Path],
+    conversion: Conversion,
+    settings: Settings,
+    workspace: Workspace,
+    report: Callable[[str], None],
+) -> Path:
+    kept = {case.identifier for case in cases}
+    warnings = [*conversion.warnings]
+    warnings += [
+        f"{name}: left out, {why}" for name, why in conversion.tolerated.items() if name in {p.case for p in problems}
+    ]
+    warnings += [f"{name}: {text}" for name in sorted(kept) for text in checks[name].warnings]
+    incomplete = [case for case in cases if case.not_annotated]
+    if incomplete:
+        warnings.append(
+            f"{len(incomplete)} cases are not annotated for every chosen class; conversion.json lists which"
+        )
+    refused = [name for name in kept if not checks[name].itk_reads]
+    if refused:
+        warnings.append(
+            f"SimpleITK refuses the headers of {len(refused)} cases; nnU-Net will read this dataset with nibabel"
+        )
+    folder = workspace.folder
+    training = training_cases(cases)
+    reader = REORIENTING_READER if refused or conversion.always_reorient else None
+    write_dataset_json(folder, conversion.description, conversion.labels, len(training), reader)
+    write_cases_csv(folder, cases)
+    if conversion.official_split and any(case.split == VALIDATION for case in training):
+        write_official_split(folder, training)
+    write_conversion_json(
+        folder,
+        source=conversion.source,
+        options={**conversion.options, **settings.content()},
+        release=conversion.description.release,
+        labels=conversion.labels,
+        records=workspace.finished(cases),
+        left_out=problems,
+        warnings=warnings,
+    )
+    workspace.publish(replaced)
+    report(f"{workspace.final}: {len(training)} training and {len(cases) - len(training)} test cases")
+    for warning in warnings:
+        report(f"warning: {warning}")
+    if problems:
+        report(f"{len({problem.case for problem in problems})} cases were left out:")
+        for problem in problems:
+            report(f"  {problem}")
+    return workspace.final
+
+
+def _refusal(problems: Sequence[Problem], total: int, tolerated: Mapping[str, str]) -> HyperSORTError:
+    bad = [problem for problem in problems if problem.case not in tolerated]
+    lines = "\n".join(f"  {problem}" for problem in bad)
+    return HyperSORTError(
+        f"{len({problem.case for problem in bad})} of {total} cases cannot be converted. Mend them, or add --skip-bad to "
+        f"go on without them:\n{lines}"
+    )
+
+
+def _require_training_cases(cases: Sequence[SourceCase], problems: Sequence[Problem]) -> None:
+    if not training_cases(cases):
+        lines = "".join(f"\n  {problem}" for problem in problems)
+        raise HyperSORTError(f"no training case is left to convert{lines}")
+
+
+def _check_disk_space(
+    cases: Sequence[SourceCase],
+    checks: Mapping[str, CaseCheck],
+    conversion: Conversion,
+    settings: Settings,
+    workspace: Workspace,
+    report: Callable[[str], None],
+) -> None:
+    raw = workspace.final.parent
+    finished = workspace.finished(cases)
+    needed = 0
+    for case in cases:
+        if case.identifier in finished:
+            continue
+        check = checks[case.identifier]
+        linked = not settings.copy and settings.spacing is None and can_hard_link(case.image, raw)
+        scale = 1.0
+        if settings.spacing is not None:
+            scale = float(np.prod(check.spacing) / np.prod(settings.spacing))
+        if not linked or check.flatten_image:
+            needed += int(case.image.stat().st_size * scale)
+        if not (linked and check.link_label):
+            # Merged labels compress no worse than the masks they come from.
+            needed += int(sum(path.stat().st_size for path in case.label_files) * scale)
+    free = shutil.disk_usage(raw).free
+    report(f"Disk space: about {_size(needed)} needed in {raw}, {_size(free)} free")
+    if needed > free:
+        advice = "make room" if not settings.copy else "make room, or do without --copy"
+        raise HyperSORTError(
+            f"the dataset needs about {_size(needed)}, but {raw} has only {_size(free)} free; {advice}"
+        )
+
+
+def _size(count: float) -> str:
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
