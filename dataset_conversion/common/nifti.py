@@ -176,7 +176,12 @@ def _write(path: Path, header: Any, data: Any) -> None:
     header = header.copy()
     header.set_data_offset(_DATA_OFFSET)
     header["magic"] = b"n+1"
-    with atomic_path(path) as temporary, gzip.GzipFile(temporary, "wb", compresslevel=1, mtime=0) as stream:
+    # Without a name and a time in gzip's header, equal content gives equal bytes.
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("wb") as file,
+        gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=file, mtime=0) as stream,
+    ):
         stream.write(header.binaryblock + bytes(_DATA_OFFSET - _HEADER_BYTES))
         stream.write(data)
 
