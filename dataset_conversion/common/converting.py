@@ -50,6 +50,12 @@ class ConvertTask:
     copy: bool
     spacing: Spacing | None
 
+    @property
+    def computes(self) -> bool:
+        """Whether voxels are read at all; if not, files are only linked or copied."""
+        label_computed = self.case.has_label and not self.check.link_label
+        return self.spacing is not None or self.check.flatten_image or label_computed
+
 
 def convert_case(task: ConvertTask) -> Problem | None:
     """Write image, label and record of one case, the record last: a case with a record is complete.

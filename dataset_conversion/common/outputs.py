@@ -77,14 +77,19 @@ def write_conversion_json(
     records: Mapping[str, Any],
     left_out: Sequence[Problem],
     warnings: Sequence[str],
+    seconds: Mapping[str, float],
 ) -> None:
-    """Write the protocol of the conversion: source, options, versions, and what was done with each case."""
+    """Write the protocol of the conversion: source, options, versions, and what was done with each case.
+
+    `seconds` is the time that checking and converting took in the run that finished the dataset.
+    """
     content = {
         "converted": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "source": str(source),
         "release": release,
         "options": dict(options),
         "versions": _versions(),
+        "seconds": {step: round(duration, 2) for step, duration in seconds.items()},
         "source_classes": dict(labels.targets),
         "left_out": [vars(problem) for problem in left_out],
         "warnings": list(warnings),

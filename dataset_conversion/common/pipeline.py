@@ -1,6 +1,7 @@
 """From a described download to a finished nnU-Net raw dataset: check everything, then convert, then publish."""
 
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -102,7 +103,9 @@ def _run(conversion: Conversion, settings: Settings, report: Callable[[str], Non
     cases = [case for case in conversion.cases if case.identifier not in excluded]
     listed = [problem for problem in conversion.problems if problem.case not in excluded]
 
+    started = time.monotonic()
     checks = _check(cases, conversion, settings, workspace)
+    seconds = {"check": time.monotonic() - started}
     problems = [*listed, *(problem for check in checks.values() for problem in check.problems)]
     bad = {problem.case for problem in problems}
     if any(case not in conversion.tolerated for case in bad) and not settings.skip_bad:
@@ -114,7 +117,9 @@ def _run(conversion: Conversion, settings: Settings, report: Callable[[str], Non
     _check_disk_space(cases, checks, conversion, settings, workspace, report)
     workspace.begin(cases, checks, settings.check)
     workspace.tidy(cases)
+    started = time.monotonic()
     late = _convert(cases, checks, conversion, settings, workspace)
+    seconds["convert"] = time.monotonic() - started
     if late:
         if not settings.skip_bad:
             raise _refusal(late, len(cases), {})
@@ -123,7 +128,7 @@ def _run(conversion: Conversion, settings: Settings, report: Callable[[str], Non
         cases = [case for case in cases if case.identifier not in failed]
         workspace.tidy(cases)
         _require_training_cases(cases, problems)
-    return _publish(cases, checks, problems, replaced, conversion, settings, workspace, report)
+    return _publish(cases, checks, problems, seconds, replaced, conversion, settings, workspace, report)
 
 
 def _existing(settings: Settings, report: Callable[[str], None]) -> list[Path]:
@@ -179,7 +184,9 @@ def _convert(
         for case in cases
         if case.identifier not in finished
     ]
-    results = map_cases(convert_case, tasks, processes=settings.processes, description="Converting")
+    # Linking and copying keep no processor busy; starting other processes would only cost time.
+    processes = settings.processes if any(task.computes for task in tasks) else 1
+    results = map_cases(convert_case, tasks, processes=processes, description="Converting")
     return [problem for problem in results if problem is not None]
 
 
@@ -187,6 +194,7 @@ def _publish(
     cases: Sequence[SourceCase],
     checks: Mapping[str, CaseCheck],
     problems: Sequence[Problem],
+    seconds: Mapping[str, float],
     replaced: Sequence[Path],
     conversion: Conversion,
     settings: Settings,
@@ -225,6 +233,7 @@ def _publish(
         records=workspace.finished(cases),
         left_out=problems,
         warnings=warnings,
+        seconds=seconds,
     )
     workspace.publish(replaced)
     report(f"{workspace.final}: {len(training)} training and {len(cases) - len(training)} test cases")
@@ -240,8 +249,9 @@ def _publish(
 def _refusal(problems: Sequence[Problem], total: int, tolerated: Mapping[str, str]) -> HyperSORTError:
     bad = [problem for problem in problems if problem.case not in tolerated]
     lines = "\n".join(f"  {problem}" for problem in bad)
+    count = len({problem.case for problem in bad})
     return HyperSORTError(
-        f"{len({problem.case for problem in bad})} of {total} cases cannot be converted. Mend them, or add --skip-bad to "
+        f"{count} of {total} cases cannot be converted. Mend them, or add --skip-bad to "
         f"go on without them:\n{lines}"
     )
 

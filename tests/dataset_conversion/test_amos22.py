@@ -22,10 +22,10 @@ from convert_builders import (
     shared_data,
     truncate,
 )
-
-from nnunetv2_hypersort.cli.main import main
 from nnunetv2_hypersort.dataset_conversion.amos22 import Amos22Options, convert_amos22
 from nnunetv2_hypersort.dataset_conversion.settings import LabelOptions, Settings
+
+from nnunetv2_hypersort.cli.main import main
 from nnunetv2_hypersort.errors import HyperSORTError
 
 
@@ -144,7 +144,8 @@ def test_files_beyond_the_lists_and_litter(raw, source, tmp_path):
 
 def test_style_metadata_travels_but_birth_dates_do_not(raw, source):
     (source.parent / "labeled_data_meta_0000_0599.csv").write_text(
-        "amos_id,Patient's Birth Date,Patient's Sex,Patient's Age,Manufacturer's Model Name,Manufacturer,Acquisition Date,Site\n"
+        "amos_id,Patient's Birth Date,Patient's Sex,Patient's Age,Manufacturer's Model Name,Manufacturer,"
+        "Acquisition Date,Site\n"
         '1,19500101,M,067Y,Aquilion ONE,TOSHIBA,20180203,"LG, CH"\n'
         "8,19600101,F,057Y,Optima CT540,GE,20180204,B\n"
         "4,19600101,F,057Y,Optima CT540,GE,20180204,A\n4,19610101,F,058Y,Optima CT540,GE,20180204,B\n"

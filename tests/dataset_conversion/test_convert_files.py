@@ -7,7 +7,6 @@ import nibabel
 import numpy as np
 import pytest
 from convert_builders import AFFINE, SHAPE, SHEARED, box, break_checksum, ct, load, save, truncate
-
 from nnunetv2_hypersort.dataset_conversion.common import geometry, linking, merging, nifti
 
 UnusableFileError = nifti.UnusableFileError
@@ -22,7 +21,10 @@ def test_values_are_those_nibabel_reads_scaling_included(tmp_path):
     np.testing.assert_allclose(volume.values.reshape(SHAPE, order="F"), nibabel.load(path).get_fdata())
 
 
-@pytest.mark.parametrize("mode", ["read_volume", "quick"])
+MODES = {"full": nifti.read_volume, "quick": lambda path: nifti.check_length(path, nifti.read_header(path))}
+
+
+@pytest.mark.parametrize("mode", list(MODES))
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
@@ -38,10 +40,7 @@ def test_damaged_files_are_named_for_what_they_are(tmp_path, mode, spoil, reason
     path = save(tmp_path / "a.nii.gz", ct())
     spoil(path)
     with pytest.raises(UnusableFileError) as caught:
-        if mode == "quick":
-            nifti.check_length(path, nifti.read_header(path))
-        else:
-            nifti.read_volume(path)
+        MODES[mode](path)
     assert reason in caught.value.reason
     assert caught.value.remedy
 

@@ -1,8 +1,8 @@
 """Which classes become which labels."""
 
 import pytest
-
 from nnunetv2_hypersort.dataset_conversion.common.labels import parse_merge, plan_labels
+
 from nnunetv2_hypersort.errors import HyperSORTError
 
 CLASSES = ["spleen", "kidney_right", "kidney_left", "gallbladder", "liver"]
@@ -44,7 +44,7 @@ def test_groups_and_aliases_stand_for_their_classes():
 
 
 def test_unknown_class_names_the_nearest():
-    with pytest.raises(HyperSORTError, match="'livr'.*did you mean liver"):
+    with pytest.raises(HyperSORTError, match=r"'livr'.*did you mean liver"):
         plan_labels(CLASSES, ["livr"])
 
 

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from convert_builders import AFFINE, SHEARED, save
-
 from nnunetv2_hypersort.dataset_conversion.common import nifti, resampling
 
 SHAPE = (20, 24, 16)

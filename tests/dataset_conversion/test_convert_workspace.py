@@ -9,10 +9,10 @@ import sys
 
 import pytest
 from convert_builders import ct, make_amos, save, set_nnunet_folders
-
 from nnunetv2_hypersort.dataset_conversion.amos22 import Amos22Options, convert_amos22
 from nnunetv2_hypersort.dataset_conversion.common import pipeline, workspace
 from nnunetv2_hypersort.dataset_conversion.settings import LabelOptions, Settings, read_spacing
+
 from nnunetv2_hypersort.errors import HyperSORTError
 
 
@@ -45,10 +45,15 @@ def interrupt_after(monkeypatch, count, error=KeyboardInterrupt):
     return done
 
 
+def interrupted(source, monkeypatch, count, **settings):
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, count)
+        with pytest.raises(KeyboardInterrupt):
+            convert(source, **settings)
+
+
 def test_interrupted_conversion_goes_on_where_it_stopped(raw, source, monkeypatch):
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        interrupt_after(patch, 3)
-        convert(source)
+    interrupted(source, monkeypatch, 3)
     hidden = raw / ".converting-Dataset218_AMOS22"
     assert [path.name for path in raw.iterdir()] == [hidden.name]
     first = {path.name: path.stat().st_mtime_ns for path in (hidden / "labelsTr").iterdir()}
@@ -80,18 +85,14 @@ def test_interrupted_conversion_goes_on_where_it_stopped(raw, source, monkeypatc
 def test_nnunet_does_not_see_an_unfinished_dataset(raw, source, monkeypatch):
     from nnunetv2.utilities.dataset_name_id_conversion import find_candidate_datasets
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        interrupt_after(patch, 2)
-        convert(source)
+    interrupted(source, monkeypatch, 2)
     assert list(find_candidate_datasets(218)) == []
     convert(source)
     assert list(find_candidate_datasets(218)) == ["Dataset218_AMOS22"]
 
 
 def test_a_source_file_replaced_in_between_is_looked_at_again(raw, source, monkeypatch):
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        interrupt_after(patch, 3)
-        convert(source)
+    interrupted(source, monkeypatch, 3)
     save(source / "imagesTr" / "amos_0001.nii.gz", ct(77), sform_only=False)
     os.utime(source / "imagesTr" / "amos_0001.nii.gz", ns=(1, 1))
     with monkeypatch.context() as patch:
@@ -102,9 +103,7 @@ def test_a_source_file_replaced_in_between_is_looked_at_again(raw, source, monke
 
 
 def test_going_on_with_other_settings_is_refused_with_both_values(raw, source, monkeypatch):
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        interrupt_after(patch, 1)
-        convert(source)
+    interrupted(source, monkeypatch, 1)
     with pytest.raises(HyperSORTError, match=r"classes: \['liver'\] then, \['spleen'\] now"):
         convert(source, classes=["spleen"])
     folder = convert(source, classes=["spleen"], overwrite=True)
@@ -113,12 +112,10 @@ def test_going_on_with_other_settings_is_refused_with_both_values(raw, source, m
 
 def test_full_disk_is_one_sentence_and_finished_cases_stay(raw, source, monkeypatch):
     full = OSError(errno.ENOSPC, "No space left on device", "amos_0003.nii.gz")
-    with (
-        monkeypatch.context() as patch,
-        pytest.raises(HyperSORTError, match="No space left.*run the same command again"),
-    ):
+    with monkeypatch.context() as patch:
         interrupt_after(patch, 2, error=full)
-        convert(source)
+        with pytest.raises(HyperSORTError, match=r"No space left.*run the same command again"):
+            convert(source)
     assert len(list((raw / ".converting-Dataset218_AMOS22" / "labelsTr").iterdir())) == 2
     assert convert(source).is_dir()
 
@@ -177,9 +174,7 @@ def test_an_id_in_use_anywhere_is_refused_and_overwrite_names_what_goes(raw, sou
 
 def test_overwrite_keeps_the_old_dataset_until_the_new_one_is_complete(raw, source, monkeypatch):
     convert(source, classes=["spleen"])
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        interrupt_after(patch, 2)
-        convert(source, overwrite=True)
+    interrupted(source, monkeypatch, 2, overwrite=True)
     labels = json.loads((raw / "Dataset218_AMOS22" / "dataset.json").read_text())["labels"]
     assert labels == {"background": 0, "spleen": 1}
     folder = convert(source, overwrite=True)
@@ -196,7 +191,7 @@ def test_neighbouring_ids_do_not_matter(raw, source):
 def test_missing_variable_is_explained(source, monkeypatch):
     for name in workspace.VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(HyperSORTError, match="nnUNet_raw is not set.*export"):
+    with pytest.raises(HyperSORTError, match=r"nnUNet_raw is not set.*export"):
         convert(source)
 
 

@@ -22,11 +22,11 @@ from convert_builders import (
     shared_data,
     truncate,
 )
-
-from nnunetv2_hypersort.cli.main import main
 from nnunetv2_hypersort.dataset_conversion import totalsegmentator_releases as releases
 from nnunetv2_hypersort.dataset_conversion.settings import LabelOptions, Settings, read_spacing
 from nnunetv2_hypersort.dataset_conversion.totalsegmentator import TotalSegmentatorOptions, convert_totalsegmentator
+
+from nnunetv2_hypersort.cli.main import main
 from nnunetv2_hypersort.errors import HyperSORTError
 
 SPLITS = {"s0000": "train", "s0001": "train", "s0002": "val", "s0003": "test"}
@@ -72,7 +72,11 @@ def expected_label(masks=MASKS):
 @pytest.mark.parametrize(
     ("classes", "groups", "ends"),
     [
-        (releases.CT_V1, releases.CT_V1_GROUPS, {1: "spleen", 7: "aorta", 42: "esophagus", 93: "face", 104: "urinary_bladder"}),
+        (
+            releases.CT_V1,
+            releases.CT_V1_GROUPS,
+            {1: "spleen", 7: "aorta", 42: "esophagus", 93: "face", 104: "urinary_bladder"},
+        ),
         (
             releases.CT_V2,
             releases.CT_V2_GROUPS,
@@ -182,7 +186,7 @@ def test_release_that_cannot_be_told_is_said_and_can_be_given(raw, tmp_path, cap
     assert "whether this is release 2.0.0 or 2.0.1" in capsys.readouterr().out
     folder = convert(source, dataset_id=292, release="2.0.0")
     assert content(folder)["release"] == "2.0.0"
-    with pytest.raises(HyperSORTError, match="releases known here are 1.0, 2.0.0"):
+    with pytest.raises(HyperSORTError, match=r"releases known here are 1\.0, 2\.0\.0"):
         convert(source, dataset_id=293, release="9")
 
 
