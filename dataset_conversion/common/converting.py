@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nnunetv2_hypersort.dataset_conversion.common.cases import TEST, CaseCheck, Problem, SourceCase, file_stamps
+from nnunetv2_hypersort.dataset_conversion.common.cases import TEST, CaseCheck, Problem, SourceCase
 from nnunetv2_hypersort.dataset_conversion.common.checking import relative
 from nnunetv2_hypersort.dataset_conversion.common.linking import place_file
 from nnunetv2_hypersort.dataset_conversion.common.merging import add_mask, translate_labels
@@ -24,8 +24,7 @@ from nnunetv2_hypersort.dataset_conversion.common.resampling import (
     resample_labels,
     resampled_header,
 )
-
-from nnunetv2_hypersort.files import write_json
+from nnunetv2_hypersort.dataset_conversion.common.workspace import write_record
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ def convert_case(task: ConvertTask) -> Problem | None:
         **({"warnings": task.check.warnings} if task.check.warnings else {}),
         **({} if task.check.itk_reads else {"simpleitk": "refuses the header; nnU-Net reads it with nibabel"}),
     }
-    write_json(task.records / f"{case.identifier}.json", {"stamps": file_stamps(case.files), "record": record})
+    write_record(task.records, case, record)
     return None
 
 

@@ -26,9 +26,9 @@ def place_file(source: Path, target: Path, *, copy: bool = False) -> str:
         OSError: The folder cannot be written to, or the disk is full.
     """
     source = source.resolve()
+    if not copy and _hard_link(source, target):
+        return HARD_LINK
     with atomic_path(target) as temporary:
-        if not copy and _hard_link(source, temporary):
-            return HARD_LINK
         if _reflink(source, temporary):
             return REFLINK
         shutil.copyfile(source, temporary)
@@ -41,10 +41,15 @@ def can_hard_link(source: Path, folder: Path) -> bool:
 
 
 def _hard_link(source: Path, target: Path) -> bool:
+    # Beside and renamed, as everything else; but there are no new bytes that would have to be flushed.
+    temporary = target.with_name(f".tmp-{os.getpid()}-{target.name}")
     try:
-        os.link(source, target)
+        os.link(source, temporary)
+        os.replace(temporary, target)
     except OSError:  # another file system, one without hard links, or a file of another user
         return False
+    finally:
+        temporary.unlink(missing_ok=True)
     return True
 
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 from nnunetv2_hypersort.dataset_conversion.common.cases import VALIDATION, CaseCheck, Problem, SourceCase
-from nnunetv2_hypersort.dataset_conversion.common.checking import CheckTask, check_case
+from nnunetv2_hypersort.dataset_conversion.common.checking import FULL, CheckTask, check_case
 from nnunetv2_hypersort.dataset_conversion.common.converting import ConvertTask, convert_case
 from nnunetv2_hypersort.dataset_conversion.common.labels import LabelPlan
 from nnunetv2_hypersort.dataset_conversion.common.linking import can_hard_link
+from nnunetv2_hypersort.dataset_conversion.common.nifti import UnusableFileError, read_header
 from nnunetv2_hypersort.dataset_conversion.common.outputs import (
     REORIENTING_READER,
     Description,
@@ -103,6 +104,7 @@ def _run(conversion: Conversion, settings: Settings, report: Callable[[str], Non
     cases = [case for case in conversion.cases if case.identifier not in excluded]
     listed = [problem for problem in conversion.problems if problem.case not in excluded]
 
+    _check_disk_space(cases, settings, workspace, report)
     started = time.monotonic()
     checks = _check(cases, conversion, settings, workspace)
     seconds = {"check": time.monotonic() - started}
@@ -114,7 +116,6 @@ def _run(conversion: Conversion, settings: Settings, report: Callable[[str], Non
     cases = [case for case in cases if case.identifier not in bad]
     _require_training_cases(cases, problems)
 
-    _check_disk_space(cases, checks, conversion, settings, workspace, report)
     workspace.begin(cases, checks, settings.check)
     workspace.tidy(cases)
     started = time.monotonic()
@@ -149,7 +150,13 @@ def _check(
 ) -> dict[str, CaseCheck]:
     checks = workspace.earlier_checks(cases, settings.check)
     tasks = [
-        CheckTask(case, conversion.source, settings.check, conversion.labels.whole)
+        # A quick look would not find what a known fault did to a file.
+        CheckTask(
+            case,
+            conversion.source,
+            FULL if case.identifier in conversion.tolerated else settings.check,
+            conversion.labels.whole,
+        )
         for case in cases
         if case.identifier not in checks
     ]
@@ -251,8 +258,7 @@ def _refusal(problems: Sequence[Problem], total: int, tolerated: Mapping[str, st
     lines = "\n".join(f"  {problem}" for problem in bad)
     count = len({problem.case for problem in bad})
     return HyperSORTError(
-        f"{count} of {total} cases cannot be converted. Mend them, or add --skip-bad to "
-        f"go on without them:\n{lines}"
+        f"{count} of {total} cases cannot be converted. Mend them, or add --skip-bad to go on without them:\n{lines}"
     )
 
 
@@ -264,28 +270,13 @@ def _require_training_cases(cases: Sequence[SourceCase], problems: Sequence[Prob
 
 def _check_disk_space(
     cases: Sequence[SourceCase],
-    checks: Mapping[str, CaseCheck],
-    conversion: Conversion,
     settings: Settings,
     workspace: Workspace,
     report: Callable[[str], None],
 ) -> None:
     raw = workspace.final.parent
     finished = workspace.finished(cases)
-    needed = 0
-    for case in cases:
-        if case.identifier in finished:
-            continue
-        check = checks[case.identifier]
-        linked = not settings.copy and settings.spacing is None and can_hard_link(case.image, raw)
-        scale = 1.0
-        if settings.spacing is not None:
-            scale = float(np.prod(check.spacing) / np.prod(settings.spacing))
-        if not linked or check.flatten_image:
-            needed += int(case.image.stat().st_size * scale)
-        if not (linked and check.link_label):
-            # Merged labels compress no worse than the masks they come from.
-            needed += int(sum(path.stat().st_size for path in case.label_files) * scale)
+    needed = sum(_bytes_needed(case, raw, settings) for case in cases if case.identifier not in finished)
     free = shutil.disk_usage(raw).free
     report(f"Disk space: about {_size(needed)} needed in {raw}, {_size(free)} free")
     if needed > free:
@@ -293,6 +284,28 @@ def _check_disk_space(
         raise HyperSORTError(
             f"the dataset needs about {_size(needed)}, but {raw} has only {_size(free)} free; {advice}"
         )
+
+
+def _bytes_needed(case: SourceCase, raw: Path, settings: Settings) -> int:
+    # An estimate from file sizes: what cannot be linked keeps its size, and merged labels compress no worse than the
+    # masks they come from.
+    scale, linked = 1.0, False
+    if settings.spacing is not None:
+        scale = _volume_ratio(case.image, settings.spacing)
+    elif not settings.copy:
+        linked = can_hard_link(case.image, raw)
+    image = 0 if linked else case.image.stat().st_size
+    label_linked = linked and case.label_map is not None and case.label_map.unchanged
+    labels = 0 if label_linked else sum(path.stat().st_size for path in case.label_files)
+    return int(scale * (image + labels))
+
+
+def _volume_ratio(image: Path, spacing: tuple[float, float, float]) -> float:
+    try:
+        affine = read_header(image).get_best_affine()
+    except UnusableFileError:
+        return 1.0  # the check will name this file
+    return float(abs(np.linalg.det(affine[:3, :3])) / np.prod(spacing))
 
 
 def _size(count: float) -> str:

@@ -132,11 +132,9 @@ class Workspace:
         """Return the records of the cases that need not be converted again."""
         records = {}
         for case in cases:
-            path = self.records / f"{case.identifier}.json"
-            if path.is_file():
-                entry = json.loads(path.read_text(encoding="utf-8"))
-                if _unchanged(case, entry["stamps"]):
-                    records[case.identifier] = entry["record"]
+            entry = _read_json(self.records / f"{case.identifier}.json")
+            if entry and _unchanged(case, entry["stamps"]):
+                records[case.identifier] = entry["record"]
         return records
 
     def tidy(self, cases: Sequence[SourceCase]) -> None:
@@ -164,11 +162,25 @@ class Workspace:
             shutil.rmtree(path)
 
     def _state(self) -> dict[str, Any]:
-        try:
-            state: dict[str, Any] = json.loads((self.bookkeeping / "state.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return state
+        return _read_json(self.bookkeeping / "state.json")
+
+
+def write_record(folder: Path, case: SourceCase, record: Mapping[str, Any]) -> None:
+    """Note in the folder of records that a case is complete, and what was done with it."""
+    target = folder / f"{case.identifier}.json"
+    temporary = target.with_suffix(".part")
+    # Not flushed to the disk, unlike the label it stands for: a record that a power cut takes away, or spoils, costs no
+    # more than converting that case again.
+    temporary.write_text(json.dumps({"stamps": file_stamps(case.files), "record": record}), encoding="utf-8")
+    os.replace(temporary, target)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content
 
 
 def _unchanged(case: SourceCase, stamps: Any) -> bool:

@@ -267,11 +267,12 @@ def test_directions_that_are_not_orthonormal_are_linked_and_read_by_nnunet(raw, 
     assert sorted(np.unique(label)) == [0, 1, 2, 3]
 
 
-def test_known_damage_of_release_1_is_left_out_with_a_warning(raw, tmp_path, capsys):
+@pytest.mark.parametrize("mode", ["full", "quick"])
+def test_known_damage_of_release_1_is_left_out_with_a_warning(raw, tmp_path, capsys, mode):
     masks = {"spleen": MASKS["spleen"], "heart_myocardium": MASKS["liver"], "face": box((0, 0, 7), (1, 1, 8))}
     source = make_totalsegmentator(tmp_path / "Totalsegmentator_dataset", {**SPLITS, "s0864": "train"}, masks)
     break_checksum(source / "s0864" / "ct.nii.gz")
-    folder = convert(source)
+    folder = convert(source, check=mode)
     assert "s0864.nii.gz" not in names(folder / "labelsTr")
     assert "warning: s0864: left out, its ct.nii.gz is damaged in release 1.0" in capsys.readouterr().out
     assert content(folder, "conversion.json")["left_out"][0]["case"] == "s0864"
