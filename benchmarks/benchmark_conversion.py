@@ -38,7 +38,10 @@ def main() -> None:
     """Generate the data, run the contenders, print and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True, help="scratch folder; about 4 GB at the default size")
-    parser.add_argument("--output", type=Path, help="JSON file for the results")
+    parser.add_argument("--output", type=Path, help="JSON file for the results; parts not run again stay")
+    parser.add_argument(
+        "--parts", nargs="+", choices=("totalsegmentator", "amos22"), default=["totalsegmentator", "amos22"]
+    )
     parser.add_argument("--subjects", type=int, default=100)
     parser.add_argument(
         "--distinct", type=int, default=4, help="subjects that are generated; the others are copies of them"
@@ -57,12 +60,15 @@ def main() -> None:
         print(time.monotonic() - started)
         return
     args.folder.mkdir(parents=True, exist_ok=True)
-    results = {
-        "machine": {"system": platform.platform(), "processors": os.cpu_count(), "load_at_start": os.getloadavg()[0]},
-        "settings": {key: value for key, value in vars(args).items() if key not in ("folder", "output", "contender")},
-        "totalsegmentator": benchmark_totalsegmentator(args),
-        "amos22": benchmark_amos22(args),
-    }
+    results = json.loads(args.output.read_text(encoding="utf-8")) if args.output and args.output.exists() else {}
+    for part in args.parts:
+        conditions = {
+            "system": platform.platform(),
+            "processors": os.cpu_count(),
+            "load_at_start": round(os.getloadavg()[0], 1),
+            "processes": args.processes,
+        }
+        results[part] = {**PARTS[part](args), "conditions": conditions}
     text = json.dumps(results, indent=4)
     print(text)
     if args.output:
@@ -85,6 +91,8 @@ def benchmark_totalsegmentator(args: argparse.Namespace) -> dict[str, object]:
     loop_seconds = sum(part["seconds"] for part in loop) / (len(before) + len(after))
     return {
         "subjects": len(subjects),
+        "shape": list(args.shape),
+        "masks": args.masks,
         "megabytes": round(folder_size(source) / MEGABYTE),
         "label_maps_compared_equal": same,
         "convert": {
@@ -120,6 +128,7 @@ def benchmark_amos22(args: argparse.Namespace) -> dict[str, object]:
     flushed_seconds = sum(part["seconds"] for part in flushed) / len(flushed)
     return {
         "subjects": args.amos_subjects,
+        "shape": list(args.amos_shape),
         "megabytes": round(folder_size(source) / MEGABYTE),
         "check_cases_per_minute": per_minute(linked["check"] / args.amos_subjects),
         "peak_megabytes": linked["peak_megabytes"],
@@ -318,6 +327,7 @@ def per_minute(seconds_per_case: float) -> float:
     return round(60 / seconds_per_case, 1)
 
 
+PARTS = {"totalsegmentator": benchmark_totalsegmentator, "amos22": benchmark_amos22}
 CONTENDERS = {"plain_loop": plain_loop, "plain_copy": plain_copy, "flushed_copy": flushed_copy}
 
 if __name__ == "__main__":

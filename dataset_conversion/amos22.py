@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,7 @@ ALIASES = {
 }
 """Spellings of the dataset.json on Zenodo -> those of the task-1 file."""
 
+_CASE = re.compile(r"amos_\d+")
 _SPLITS = {"training": "train", "validation": "val", "test": "test"}
 _FOLDERS = {"train": ("Tr",), "val": ("Va", "Val"), "test": ("Ts",)}
 
@@ -280,7 +282,7 @@ def _list_cases(
         listed = _listed(content.get(key, ()))
         images, labels = _files(root, "images", split), _files(root, "labels", split)
         unlisted = sorted((set(images) | set(labels)) - set(listed))
-        unlisted = [name for name in unlisted if _is_wanted(name, options.modality)]
+        unlisted = [name for name in unlisted if _CASE.fullmatch(name) and _is_wanted(name, options.modality)]
         if options.all_files:
             listed = [*listed, *unlisted]
         elif unlisted:

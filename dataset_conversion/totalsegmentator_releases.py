@@ -1,8 +1,8 @@
 """Facts about the published TotalSegmentator data sets: classes in the order of their ids, groups, licences, faults.
 
 Class maps and groups are those of the project's `totalsegmentator/map_to_binary.py` (v1: of its release 1.5), the 56
-classes of MRI v1 those of its README of that time (the project has no groups for them; here they follow those of MRI v2).
-Ids count from 1 in the order given here.
+classes of MRI v1 those of its README of that time (the project has no groups for them; here they follow those of MRI
+v2). Ids count from 1 in the order given here.
 """
 
 from collections.abc import Mapping, Sequence

@@ -5,8 +5,6 @@ import shutil
 import sys
 from pathlib import Path
 
-from nnunetv2_hypersort.files import atomic_path
-
 HARD_LINK, REFLINK, COPY = "hard link", "reflink", "copy"
 _FICLONE = 0x40049409  # Linux: share the blocks of another file until one of the two is written to
 
@@ -26,31 +24,40 @@ def place_file(source: Path, target: Path, *, copy: bool = False) -> str:
         OSError: The folder cannot be written to, or the disk is full.
     """
     source = source.resolve()
-    if not copy and _hard_link(source, target):
-        return HARD_LINK
-    with atomic_path(target) as temporary:
-        if _reflink(source, temporary):
-            return REFLINK
-        shutil.copyfile(source, temporary)
-        return COPY
+    # Written beside and renamed. Only the bytes are flushed: the record that a case is complete is written later, and a
+    # journal keeps that order.
+    temporary = target.with_name(f".tmp-{os.getpid()}-{target.name}")
+    try:
+        if not copy and _hard_link(source, temporary):
+            how = HARD_LINK
+        elif _reflink(source, temporary):
+            how = REFLINK
+        else:
+            _copy(source, temporary)
+            how = COPY
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return how
 
 
 def can_hard_link(source: Path, folder: Path) -> bool:
     """Whether a hard link from `folder` to `source` is possible, judged by their file systems."""
-    return source.resolve().stat().st_dev == folder.stat().st_dev
+    return source.exists() and source.stat().st_dev == folder.stat().st_dev
 
 
 def _hard_link(source: Path, target: Path) -> bool:
-    # Beside and renamed, as everything else; but there are no new bytes that would have to be flushed.
-    temporary = target.with_name(f".tmp-{os.getpid()}-{target.name}")
     try:
-        os.link(source, temporary)
-        os.replace(temporary, target)
+        os.link(source, target)
     except OSError:  # another file system, one without hard links, or a file of another user
         return False
-    finally:
-        temporary.unlink(missing_ok=True)
     return True
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.copyfile(source, target)
+    with target.open("rb+") as stream:
+        os.fsync(stream.fileno())
 
 
 def _reflink(source: Path, target: Path) -> bool:

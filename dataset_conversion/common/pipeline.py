@@ -84,7 +84,7 @@ def run_conversion(conversion: Conversion, settings: Settings, report: Callable[
         return _run(conversion, replace(settings, name=settings.name or conversion.default_name), report)
     except OSError as error:
         raise HyperSORTError(
-            f"cannot write the dataset: {error.strerror or error} ({error.filename or 'unknown file'}); finished cases "
+            f"the conversion stopped: {error.strerror or error} ({error.filename or 'unknown file'}); finished cases "
             "are kept: make room or correct the permissions, and run the same command again"
         ) from error
 
@@ -294,10 +294,9 @@ def _bytes_needed(case: SourceCase, raw: Path, settings: Settings) -> int:
         scale = _volume_ratio(case.image, settings.spacing)
     elif not settings.copy:
         linked = can_hard_link(case.image, raw)
-    image = 0 if linked else case.image.stat().st_size
     label_linked = linked and case.label_map is not None and case.label_map.unchanged
-    labels = 0 if label_linked else sum(path.stat().st_size for path in case.label_files)
-    return int(scale * (image + labels))
+    files = [*([] if linked else [case.image]), *([] if label_linked else case.label_files)]
+    return int(scale * sum(path.stat().st_size for path in files if path.exists()))
 
 
 def _volume_ratio(image: Path, spacing: tuple[float, float, float]) -> float:

@@ -135,6 +135,7 @@ def test_files_beyond_the_lists_and_litter(raw, source, tmp_path):
     save(source / "imagesTr" / "amos_0005.nii.gz", ct(5), sform_only=False)
     save(source / "labelsTr" / "amos_0005.nii.gz", amos_label(5), sform_only=False)
     (source / "imagesTr" / "._amos_0001.nii.gz").write_bytes(b"litter")
+    (source / "imagesTr" / "average.nii.gz").write_bytes(b"litter")
     folder = convert(source)
     assert "amos_0005.nii.gz" not in names(folder / "labelsTr")
     assert any("--all-files" in text for text in json.loads((folder / "conversion.json").read_text())["warnings"])
@@ -196,6 +197,13 @@ def test_every_bad_case_is_reported_at_once_and_nothing_is_written(raw, tmp_path
         assert file in found[0]
         assert reason in found[0]
         assert "; " in found[0]  # the remedy
+
+
+def test_dangling_link_is_a_missing_file(raw, source):
+    (source / "imagesTr" / "amos_0001.nii.gz").unlink()
+    (source / "imagesTr" / "amos_0001.nii.gz").symlink_to(source / "nowhere.nii.gz")
+    with pytest.raises(HyperSORTError, match=r"amos_0001: imagesTr/amos_0001\.nii\.gz is missing"):
+        convert(source)
 
 
 def test_skip_bad_goes_on_and_lists_what_was_left_out(raw, source, capsys):
