@@ -175,7 +175,6 @@ def write_flattened(path: Path, volume: Volume) -> None:
 def _write(path: Path, header: Any, data: Any) -> None:
     header = header.copy()
     header.set_data_offset(_DATA_OFFSET)
-    header["magic"] = b"n+1"
     # Without a name and a time in gzip's header, equal content gives equal bytes.
     with (
         atomic_path(path) as temporary,

@@ -217,3 +217,27 @@ def test_spacing_is_one_number_or_three():
     assert read_spacing(None) is None
     with pytest.raises(HyperSORTError, match="one number or three"):
         read_spacing([1, 2])
+
+
+def test_help_does_not_wait_for_heavy_libraries():
+    script = (
+        "import sys\n"
+        "from nnunetv2_hypersort.cli.main import main\n"
+        "try:\n"
+        "    main(['convert', 'amos22', '--help'])\n"
+        "except SystemExit:\n"
+        "    pass\n"
+        "print(sorted({'numpy', 'nibabel', 'torch', 'SimpleITK'} & set(sys.modules)))\n"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "--skip-bad" in run.stdout
+    assert run.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("module", ["amos22", "totalsegmentator"])
+def test_modules_run_as_commands(module, tmp_path):
+    command = [sys.executable, "-m", f"nnunetv2_hypersort.dataset_conversion.{module}", str(tmp_path), "-d", "1"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert "does not look like the unpacked download" in run.stderr
+    assert "Traceback" not in run.stderr
