@@ -266,7 +266,7 @@ def _list_cases(
                 Problem(name, f"{name}/{MASKS}", reason, "unpack the archive again, or add --allow-missing")
             )
         else:
-            chosen = tuple(MaskFile(key, files[key], target) for key, target in plan.targets.items() if key in files)
+            chosen = tuple(MaskFile(files[key], target) for key, target in plan.targets.items() if key in files)
             metadata = {column: value for column, value in row.items() if column != "split"}
             cases.append(
                 SourceCase(name, split, modality, image, masks=chosen, not_annotated=missing, metadata=metadata)

@@ -12,7 +12,6 @@ TRAIN, VALIDATION, TEST = "train", "val", "test"
 class MaskFile:
     """One binary mask: voxels above zero become the label `target`."""
 
-    name: str
     path: Path
     target: int
 

@@ -21,7 +21,7 @@ from nnunetv2_hypersort.dataset_conversion.common.nifti import (
     spatial_shape,
 )
 
-FULL, QUICK = "full", "quick"
+FULL = "full"
 
 LOWEST_HU, HIGHEST_HU = -5000, 32767
 """CT intensities outside this range are no Hounsfield units (padding goes down to about -3000, metal up to 30,000)."""

@@ -1,19 +1,16 @@
 """From a described download to a finished nnU-Net raw dataset: check everything, then convert, then publish."""
 
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from nnunetv2_hypersort.dataset_conversion.common.cases import VALIDATION, CaseCheck, Problem, SourceCase
+from nnunetv2_hypersort.dataset_conversion.common.cases import TEST, VALIDATION, CaseCheck, Problem, SourceCase
 from nnunetv2_hypersort.dataset_conversion.common.checking import FULL, CheckTask, check_case
 from nnunetv2_hypersort.dataset_conversion.common.converting import ConvertTask, convert_case
+from nnunetv2_hypersort.dataset_conversion.common.disk_space import check_disk_space
 from nnunetv2_hypersort.dataset_conversion.common.labels import LabelPlan
-from nnunetv2_hypersort.dataset_conversion.common.linking import can_hard_link
-from nnunetv2_hypersort.dataset_conversion.common.nifti import UnusableFileError, read_header
 from nnunetv2_hypersort.dataset_conversion.common.outputs import (
     REORIENTING_READER,
     Description,
@@ -83,9 +80,10 @@ def run_conversion(conversion: Conversion, settings: Settings, report: Callable[
     try:
         return _run(conversion, replace(settings, name=settings.name or conversion.default_name), report)
     except OSError as error:
+        where = error.filename2 or error.filename or "unknown file"
         raise HyperSORTError(
-            f"the conversion stopped: {error.strerror or error} ({error.filename or 'unknown file'}); finished cases "
-            "are kept: make room or correct the permissions, and run the same command again"
+            f"the conversion stopped: {error.strerror or error} ({where}); finished cases are kept: make room or "
+            "correct the permissions, and run the same command again"
         ) from error
 
 
@@ -104,7 +102,7 @@ def _run(conversion: Conversion, settings: Settings, report: Callable[[str], Non
     cases = [case for case in conversion.cases if case.identifier not in excluded]
     listed = [problem for problem in conversion.problems if problem.case not in excluded]
 
-    _check_disk_space(cases, settings, workspace, report)
+    check_disk_space(cases, settings, workspace, report)
     started = time.monotonic()
     checks = _check(cases, conversion, settings, workspace)
     seconds = {"check": time.monotonic() - started}
@@ -173,7 +171,7 @@ def _convert(
     workspace: Workspace,
 ) -> list[Problem]:
     for case in cases:
-        if case.split == "test":
+        if case.split == TEST:
             (workspace.folder / "imagesTs").mkdir(exist_ok=True)
             if case.has_label:
                 (workspace.folder / "labelsTs").mkdir(exist_ok=True)
@@ -213,7 +211,8 @@ def _publish(
     warnings += [
         f"{name}: left out, {why}" for name, why in conversion.tolerated.items() if name in {p.case for p in problems}
     ]
-    warnings += [f"{name}: {text}" for name in sorted(kept) for text in checks[name].warnings]
+    named = {text.partition(":")[0] for text in conversion.warnings}  # known faults need not be reported twice
+    warnings += [f"{name}: {text}" for name in sorted(kept - named) for text in checks[name].warnings]
     incomplete = [case for case in cases if case.not_annotated]
     if incomplete:
         warnings.append(
@@ -266,50 +265,3 @@ def _require_training_cases(cases: Sequence[SourceCase], problems: Sequence[Prob
     if not training_cases(cases):
         lines = "".join(f"\n  {problem}" for problem in problems)
         raise HyperSORTError(f"no training case is left to convert{lines}")
-
-
-def _check_disk_space(
-    cases: Sequence[SourceCase],
-    settings: Settings,
-    workspace: Workspace,
-    report: Callable[[str], None],
-) -> None:
-    raw = workspace.final.parent
-    finished = workspace.finished(cases)
-    needed = sum(_bytes_needed(case, raw, settings) for case in cases if case.identifier not in finished)
-    free = shutil.disk_usage(raw).free
-    report(f"Disk space: about {_size(needed)} needed in {raw}, {_size(free)} free")
-    if needed > free:
-        advice = "make room" if not settings.copy else "make room, or do without --copy"
-        raise HyperSORTError(
-            f"the dataset needs about {_size(needed)}, but {raw} has only {_size(free)} free; {advice}"
-        )
-
-
-def _bytes_needed(case: SourceCase, raw: Path, settings: Settings) -> int:
-    # An estimate from file sizes: what cannot be linked keeps its size, and merged labels compress no worse than the
-    # masks they come from.
-    scale, linked = 1.0, False
-    if settings.spacing is not None:
-        scale = _volume_ratio(case.image, settings.spacing)
-    elif not settings.copy:
-        linked = can_hard_link(case.image, raw)
-    label_linked = linked and case.label_map is not None and case.label_map.unchanged
-    files = [*([] if linked else [case.image]), *([] if label_linked else case.label_files)]
-    return int(scale * sum(path.stat().st_size for path in files if path.exists()))
-
-
-def _volume_ratio(image: Path, spacing: tuple[float, float, float]) -> float:
-    try:
-        affine = read_header(image).get_best_affine()
-    except UnusableFileError:
-        return 1.0  # the check will name this file
-    return float(abs(np.linalg.det(affine[:3, :3])) / np.prod(spacing))
-
-
-def _size(count: float) -> str:
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"
