@@ -8,12 +8,11 @@ setup(
     packages=[
         *find_packages(include=["nnunetv2_hypersort", "nnunetv2_hypersort.*"]),
         "nnunetv2_hypersort.dataset_conversion",
-        "nnunetv2_hypersort.dataset_conversion.perturbation",
+        *(f"nnunetv2_hypersort.dataset_conversion.{part}" for part in find_packages("dataset_conversion")),
         "nnunetv2_hypersort.configs",
     ],
     package_dir={
         "nnunetv2_hypersort.dataset_conversion": "dataset_conversion",
-        "nnunetv2_hypersort.dataset_conversion.perturbation": "dataset_conversion/perturbation",
         "nnunetv2_hypersort.configs": "configs",
     },
     package_data={

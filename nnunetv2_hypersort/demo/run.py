@@ -140,6 +140,8 @@ class _Job:
             **{name: str(folder / name) for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")},
             VARIABLE: extended(os.environ.get(VARIABLE, "")),
             "nnUNet_def_n_proc": "2",
+            # Threads that wait for each other sleep; spinning, they slow each other down on a busy machine.
+            "OMP_WAIT_POLICY": "PASSIVE",
             "PYTHONUNBUFFERED": "1",
         }
         for name in ("HYPERSORT_LATENT", "HYPERSORT_CONFIG"):

@@ -1,22 +1,11 @@
-"""Small raw nnU-Net datasets to perturb, and the shared real data."""
+"""Small raw nnU-Net datasets to perturb."""
 
 import json
-import os
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
-
-
-@pytest.fixture
-def shared_data() -> Path:
-    """Folder of the shared real data sets; the test is skipped where there is none."""
-    beside = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-    for folder in (os.environ.get("HYPERSORT_TEST_DATA"), beside):
-        if folder and Path(folder).is_dir():
-            return Path(folder)
-    pytest.skip("no shared data: set HYPERSORT_TEST_DATA to their folder")
 
 
 @pytest.fixture
