@@ -56,6 +56,20 @@ def number(low: float, high: float) -> dict[str, Any]:
     return {"check": check}
 
 
+def axes() -> dict[str, Any]:
+    """Field metadata: a list of different spatial axes, from 0 to 2; it may be empty."""
+
+    def check(value: object, where: str) -> tuple[int, ...]:
+        valid = isinstance(value, (list, tuple)) and all(
+            isinstance(axis, int) and not isinstance(axis, bool) and 0 <= axis <= 2 for axis in value
+        )
+        if not isinstance(value, (list, tuple)) or not valid or len(set(value)) != len(value):
+            raise HyperSORTError(f"{where}: expected axes such as [0, 1, 2], found {_shown(value)}.")
+        return tuple(sorted(value))
+
+    return {"check": check}
+
+
 def boolean() -> dict[str, Any]:
     """Field metadata: true or false."""
 

@@ -60,11 +60,13 @@ class HypernetworkSettings:
         generator: Which weight generator.
         hidden: Width of the latent's code (`full`: of each of its three hidden layers).
         rank: Number of weight vectors (`basis`) or of components per convolution (`low_rank`); unused elsewhere.
+        lr_factor: The generator's learning rate as a multiple of the primary network's.
     """
 
     generator: GeneratorKind = field(default=GeneratorKind.MODULATION, metadata=checks.choice(GeneratorKind))
     hidden: int = field(default=16, metadata=checks.integer(1, 4096))
     rank: int = field(default=8, metadata=checks.integer(1, 256))
+    lr_factor: float = field(default=1.0, metadata=checks.number(0, 1e4))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +85,8 @@ class TrainingSettings:
         lr_schedule: Course of the network's learning rate (trainer: poly).
         gradient_clipping: Largest norm of the network's gradient (trainer: 12); 0 switches clipping off.
         augmentation: Whether training patches are augmented (trainer: yes).
+        mirror_axes: Spatial axes of the patch along which augmentation and prediction mirror (trainer: all); leave
+            out those along which a style has a direction, such as an offset to one side.
         deep_supervision: Whether the decoder's lower outputs are supervised (trainer: yes).
         seed: Seed of all random numbers of this process; None leaves them unseeded, as nnU-Net does.
     """
@@ -98,6 +102,7 @@ class TrainingSettings:
     lr_schedule: LrSchedule | None = field(default=None, metadata=checks.choice(LrSchedule))
     gradient_clipping: float | None = field(default=None, metadata=checks.number(0, 1e6))
     augmentation: bool | None = field(default=None, metadata=checks.boolean())
+    mirror_axes: tuple[int, ...] | None = field(default=None, metadata=checks.axes())
     deep_supervision: bool | None = field(default=None, metadata=checks.boolean())
     seed: int | None = field(default=None, metadata=checks.integer(0, 2**31 - 1))
 

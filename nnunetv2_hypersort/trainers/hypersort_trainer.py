@@ -86,26 +86,37 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
     def configure_optimizers(self) -> tuple[Any, Any]:
         """The optimiser of primary network and generator: nnU-Net's, unless the settings say otherwise."""
         chosen = self.settings.training
-        optimizer, scheduler = super().configure_optimizers()
-        if chosen.optimizer is OptimizerKind.ADAM:
-            optimizer = torch.optim.Adam(
-                [parameter for parameter in self.network.parameters() if parameter.requires_grad],
-                self.initial_lr,
-                betas=chosen.betas or (0.9, 0.999),
-                weight_decay=self.weight_decay,
+        groups = [
+            {"params": [p for p in part.parameters() if p.requires_grad], "lr_factor": factor}
+            for part, factor in (
+                (self.hypernetwork.primary, 1.0),
+                (self.hypernetwork.generator, self.settings.hypernetwork.lr_factor),
             )
-            scheduler = PolyLRScheduler(optimizer, self.initial_lr, self.num_epochs)
-        if chosen.lr_schedule is LrSchedule.CONSTANT:
-            scheduler = PolyLRScheduler(optimizer, self.initial_lr, self.num_epochs, exponent=0)
-        return optimizer, scheduler
+        ]
+        # Only `full` has nothing to train in the primary network.
+        groups = [group for group in groups if group["params"]]
+        if chosen.optimizer is OptimizerKind.ADAM:
+            optimizer: torch.optim.Optimizer = torch.optim.Adam(
+                groups, self.initial_lr, betas=chosen.betas or (0.9, 0.999), weight_decay=self.weight_decay
+            )
+        else:
+            optimizer = torch.optim.SGD(
+                groups, self.initial_lr, weight_decay=self.weight_decay, momentum=0.99, nesterov=True
+            )
+        exponent = 0 if chosen.lr_schedule is LrSchedule.CONSTANT else POLY_EXPONENT
+        return optimizer, _FactoredPolyLR(optimizer, self.initial_lr, self.num_epochs, exponent)
 
     def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self) -> Any:  # noqa: N802  # nnU-Net's name
         """As nnU-Net; without augmentation patches have their final size at once and nothing is mirrored."""
         planned = super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
-        if self.settings.training.augmentation is not False:
-            return planned
-        self.inference_allowed_mirroring_axes = None
-        return planned[0], False, self.configuration_manager.patch_size, None
+        rotation, dummy_2d, initial_patch_size, mirror_axes = planned
+        if self.settings.training.mirror_axes is not None:
+            dimensions = len(self.configuration_manager.patch_size)
+            mirror_axes = tuple(axis for axis in self.settings.training.mirror_axes if axis < dimensions) or None
+        if self.settings.training.augmentation is False:
+            dummy_2d, initial_patch_size, mirror_axes = False, self.configuration_manager.patch_size, None
+        self.inference_allowed_mirroring_axes = mirror_axes
+        return rotation, dummy_2d, initial_patch_size, mirror_axes
 
     def get_training_transforms(
         self,
@@ -398,6 +409,15 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
         stored = stored_settings.settings_in_plans(plans, source=filename)
         if stored is not None:
             stored_settings.refuse_differences(self.settings, stored, there=filename)
+
+
+class _FactoredPolyLR(PolyLRScheduler):  # type: ignore[misc]  # nnU-Net is not typed
+    """nnU-Net's schedule, which gives all parameter groups one learning rate, with each group's `lr_factor` on top."""
+
+    def step(self, current_step: int | None = None) -> None:
+        super().step(current_step)
+        for group in self.optimizer.param_groups:
+            group["lr"] *= group["lr_factor"]
 
 
 def _pin_timed_choices(transforms: Any) -> None:
