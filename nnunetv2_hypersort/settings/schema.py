@@ -46,7 +46,7 @@ class LatentSettings:
 
     dim: int = field(default=2, metadata=checks.integer(1, 64))
     init_std: float = field(default=0.05, metadata=checks.number(0, 10))
-    lr: float = field(default=2e-2, metadata=checks.number(0, 10))
+    lr: float = field(default=5e-2, metadata=checks.number(0, 10))
     betas: tuple[float, float] = field(default=(0.9, 0.999), metadata=checks.betas())
     l1_weight: float = field(default=1e-2, metadata=checks.number(0, 1e3))
     lr_schedule: LrSchedule = field(default=LrSchedule.POLY, metadata=checks.choice(LrSchedule))
