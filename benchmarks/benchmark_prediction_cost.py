@@ -17,7 +17,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
@@ -58,7 +57,11 @@ def make_plans(features: list[int]) -> dict[str, Any]:
             "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
         },
     }
-    return {"plans_name": "nnUNetPlans", "configurations": {"3d_fullres": configuration}, "label_manager": "LabelManager"}
+    return {
+        "plans_name": "nnUNetPlans",
+        "configurations": {"3d_fullres": configuration},
+        "label_manager": "LabelManager",
+    }
 
 
 def make_predictor(trainer: type[nnUNetTrainer], plans: dict[str, Any], weights: Any, device: str) -> nnUNetPredictor:
@@ -79,7 +82,7 @@ def make_predictor(trainer: type[nnUNetTrainer], plans: dict[str, Any], weights:
 def hypersort_weights(network: Any) -> dict[str, torch.Tensor]:
     """Weights of a fold with two training cases, whose network at the mode is the plain one."""
     network.latents.set_cases(["a", "b"], init_std=0.0)
-    network.record = FoldRecord("0", (), np.zeros((0, 2)), {"0": ["c"]}).encode()
+    network.record = FoldRecord.encode("0", {"0": ["c"]})
     return {name: value.clone() for name, value in network.state_dict().items()}
 
 
@@ -110,7 +113,9 @@ def main() -> None:
     plain = make_predictor(nnUNetTrainer, plain_plans, lambda _network: same, args.device)
     case = torch.randn(1, *args.case)
 
-    if not torch.equal(ours.predict_logits_from_preprocessed_data(case), plain.predict_logits_from_preprocessed_data(case)):
+    if not torch.equal(
+        ours.predict_logits_from_preprocessed_data(case), plain.predict_logits_from_preprocessed_data(case)
+    ):
         raise SystemExit("the two networks give different logits: the comparison would mean nothing")
     seconds: dict[str, list[float]] = {"plain": [], "hypersort": []}
     for repetition in range(args.repetitions):

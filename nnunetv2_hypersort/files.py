@@ -12,8 +12,9 @@ from typing import Any
 def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a path beside `target` to write to, and move it onto `target` when the block ends without an error.
 
-    The temporary name ends in the name of the target, so libraries that choose a format by the file ending work.
-    A reader sees the old file or the new one, never a part; if the block raises, the old file stays as it was.
+    The temporary name ends in the name of the target, so libraries that choose a format by the file ending work, and it
+    is always the same, so what a killed process left is overwritten by the next write. A reader sees the old file or
+    the new one, never a part; if the block raises, the old file stays as it was.
 
     Args:
         target: The file to be written. Its folder must exist.
@@ -25,7 +26,7 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
         OSError: The folder is missing or read-only, or the disk is full.
     """
     target = Path(target)
-    temporary = target.with_name(f".tmp-{os.getpid()}-{target.name}")
+    temporary = target.with_name(f".tmp-{target.name}")
     try:
         yield temporary
         _flush(temporary)

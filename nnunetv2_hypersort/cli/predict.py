@@ -48,6 +48,8 @@ def run(args: argparse.Namespace) -> None:
     """
     if args.d and not args.c:
         raise HyperSORTError("With -d also give the configuration, such as `-c 3d_fullres`.")
+    if args.m and (args.num_parts or args.part_id):
+        raise HyperSORTError("nnU-Net takes -num_parts and -part_id only with -d, not with -m.")
 
     from nnunetv2.inference import predict_from_raw_data as nnunet
 
@@ -56,7 +58,14 @@ def run(args: argparse.Namespace) -> None:
     from nnunetv2_hypersort.prediction.predict import latent_for_prediction
 
     latent = args.latent or os.environ.get(LATENT_VARIABLE) or "mode"
-    model_folder = Path(args.m or nnunet.get_output_folder(args.d, args.tr, args.p, args.c))
+    try:
+        model_folder = Path(args.m or nnunet.get_output_folder(args.d, args.tr, args.p, args.c))
+    except (RuntimeError, ValueError, TypeError) as error:
+        # nnU-Net's look-up of datasets by id fails in all these ways.
+        raise HyperSORTError(
+            f"No trained model was found for dataset {args.d}: {' '.join(str(error).split())} Check the id and the "
+            f"variable nnUNet_results, or name the folder of the model with -m."
+        ) from error
     if not model_folder.is_dir():
         raise HyperSORTError(f"There is no trained model in {model_folder}; check the model, trainer and plans names.")
     chosen = latents_of_prediction(model_folder, args.f, LatentChoice.parse(latent), checkpoint_name=args.chk)

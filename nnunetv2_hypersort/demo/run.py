@@ -13,10 +13,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from nnunetv2_hypersort.cli.env import VARIABLE, extended
 from nnunetv2_hypersort.demo import phantom
 from nnunetv2_hypersort.demo.picture import save_demo_picture
 from nnunetv2_hypersort.demo.tables import dice_by_style, dice_table, representative_cases
+from nnunetv2_hypersort.discovery import TRAINER_VARIABLE, with_our_trainers
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files import write_text
 from nnunetv2_hypersort.small_plan import shrink
@@ -138,7 +138,7 @@ class _Job:
         self._environment = {
             **os.environ,
             **{name: str(folder / name) for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")},
-            VARIABLE: extended(os.environ.get(VARIABLE, "")),
+            TRAINER_VARIABLE: with_our_trainers(os.environ.get(TRAINER_VARIABLE, "")),
             "nnUNet_def_n_proc": "2",
             # Threads that wait for each other sleep; spinning, they slow each other down on a busy machine.
             "OMP_WAIT_POLICY": "PASSIVE",

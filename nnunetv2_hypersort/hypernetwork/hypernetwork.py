@@ -54,7 +54,8 @@ class HyperNetwork(nn.Module):
         if not self.generator.residual:
             # The primary network is a mould then: its own values are never used, so there is nothing to train.
             primary.requires_grad_(False)
-        self._own_values: dict[str, torch.Tensor] | None = None
+        self._own_values: dict[str, torch.Tensor] = {}
+        self._shows_a_latent = False
 
     @property
     def decoder(self) -> Any:
@@ -76,7 +77,7 @@ class HyperNetwork(nn.Module):
             RuntimeError: No latents were given, none was materialised, and the generator is not residual.
         """
         if latents is None:
-            if self._own_values is None and not self.generator.residual:
+            if not self._shows_a_latent and not self.generator.residual:
                 raise RuntimeError("this network has no weights of its own: materialise a latent first")
             return self.primary(x)
         if _all_equal(latents):
@@ -121,13 +122,14 @@ class HyperNetwork(nn.Module):
         generated = self.generate(latent[None])
         self._own_values = {name: self.primary.get_parameter(name).clone() for name in generated}
         self._write({name: values[0] for name, values in generated.items()})
+        self._shows_a_latent = True
 
     @torch.no_grad()
     def restore(self) -> None:
         """Give the primary network its own parameters back; does nothing if no latent is materialised."""
-        if self._own_values is not None:
-            self._write(self._own_values)
-            self._own_values = None
+        self._write(self._own_values)
+        self._own_values = {}
+        self._shows_a_latent = False
 
     @contextmanager
     def materialised(self, latent: torch.Tensor) -> Iterator[None]:

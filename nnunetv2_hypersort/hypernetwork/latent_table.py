@@ -130,15 +130,17 @@ class LatentTable(nn.Module):
     def record_losses(self, rows: torch.Tensor, losses: torch.Tensor) -> None:
         """Update the running mean of the loss of each case: the plain mean at first, then over about 10 visits.
 
-        Call it after `step`, which counts the visits.
+        A case that occurs several times counts once, with the mean of its losses. Call it after `step`, which counts
+        the visits.
 
         Args:
             rows: Shape (n,), int64.
             losses: Shape (n,): the loss of each sample.
         """
-        for row, loss in zip(rows.tolist(), losses.to(self.loss), strict=True):
-            weight = 1 / self.visits[row].clamp(1, _LOSS_WINDOW)
-            self.loss[row] += weight * (loss - self.loss[row])
+        drawn, place = torch.unique(rows.to(self.loss.device), return_inverse=True)
+        counts = torch.bincount(place, minlength=len(drawn))
+        means = torch.zeros(len(drawn), device=self.loss.device).index_add_(0, place, losses.to(self.loss)) / counts
+        self.loss[drawn] += (means - self.loss[drawn]) / self.visits[drawn].clamp(1, _LOSS_WINDOW)
 
     @torch.no_grad()
     def record_history(self, epoch: int) -> None:

@@ -56,7 +56,7 @@ class LatentChoice:
         if self.case_id is not None:
             return f"case:{self.case_id}"
         if self.coordinates is not None:
-            return ",".join(f"{coordinate:g}" for coordinate in self.coordinates)
+            return ",".join(repr(coordinate) for coordinate in self.coordinates)
         return "mode"
 
 
@@ -90,8 +90,8 @@ def choose_latents(choice: LatentChoice, records: Sequence[FoldRecord]) -> list[
         One latent per fold, in the same order.
 
     Raises:
-        HyperSORTError: The case is unknown or was not trained in one of the folds, the coordinates have the wrong
-            dimension, or coordinates were given for more than one fold.
+        HyperSORTError: The case is unknown, or was not trained or never drawn in one of the folds; the coordinates have
+            the wrong dimension, or were given for more than one fold.
     """
     if choice.coordinates is not None:
         return _from_coordinates(choice.coordinates, records)
@@ -126,6 +126,12 @@ def _from_coordinates(coordinates: tuple[float, ...], records: Sequence[FoldReco
 
 def _from_case(case_id: str, records: Sequence[FoldRecord]) -> list[ChosenLatent]:
     able = [record for record in records if case_id in record.case_ids]
+    for record in able:
+        if not record.was_drawn(case_id):
+            raise HyperSORTError(
+                f"The case {case_id} was never drawn in the training of fold {record.fold}, so its latent means "
+                f"nothing; choose another case or train longer."
+            )
     if len(able) == len(records):
         return [ChosenLatent(record.fold, record.latent_of(case_id), f"case {case_id}") for record in records]
     serving = sorted({fold for record in records for fold in record.folds_that_train(case_id)}, key=_fold_order)

@@ -22,6 +22,7 @@ class FoldRecord:
         fold: The fold, an integer as text or `all`; empty for weights that were never trained.
         case_ids: The fold's training cases.
         latents: Shape (cases, dim), in the order of `case_ids`.
+        visits: Shape (cases,): how often each case was drawn.
         held_out: For each fold of the split the cases it does not train on; a case that stands nowhere here is
             training data of every fold.
     """
@@ -29,6 +30,7 @@ class FoldRecord:
     fold: str
     case_ids: tuple[str, ...]
     latents: np.ndarray
+    visits: np.ndarray
     held_out: Mapping[str, Sequence[str]]
 
     @classmethod
@@ -46,6 +48,7 @@ class FoldRecord:
             record = decode_json(weights[RECORD_KEY])
             case_ids = tuple(decode_json(weights["latents.encoded_ids"]))
             latents = weights["latents.values"].detach().cpu().double().numpy()
+            visits = weights["latents.visits"].detach().cpu().numpy()
         except KeyError:
             raise HyperSORTError(
                 f"{source} holds no latents: it was not trained with a HyperSORT trainer. "
@@ -53,18 +56,21 @@ class FoldRecord:
             ) from None
         except (ValueError, AttributeError) as error:
             raise HyperSORTError(f"The latents in {source} are damaged ({error}); take another checkpoint.") from error
-        if latents.shape[:1] != (len(case_ids),) or not np.isfinite(latents).all():
+        if latents.shape[:1] != visits.shape or len(visits) != len(case_ids) or not np.isfinite(latents).all():
             raise HyperSORTError(
                 f"The latents in {source} are damaged: {len(case_ids)} cases, table of shape {latents.shape}, "
                 f"{int((~np.isfinite(latents)).sum())} values not finite; take another checkpoint."
             )
-        return cls(record.get("fold", ""), case_ids, latents, record.get("held_out", {}))
+        return cls(record.get("fold", ""), case_ids, latents, visits, record.get("held_out", {}))
 
-    def encode(self) -> torch.Tensor:
-        """The part of the record that is not in the latent table, as bytes for the state dict."""
-        return encode_json(
-            {"fold": self.fold, "held_out": {fold: list(cases) for fold, cases in self.held_out.items()}}
-        )
+    @staticmethod
+    def encode(fold: str, held_out: Mapping[str, Sequence[str]]) -> torch.Tensor:
+        """The part of a record that is not in the latent table, as bytes for the state dict."""
+        return encode_json({"fold": fold, "held_out": {name: list(cases) for name, cases in held_out.items()}})
+
+    def was_drawn(self, case_id: str) -> bool:
+        """Whether a training case was ever drawn; before that its latent is noise."""
+        return bool(self.visits[self.case_ids.index(case_id)] > 0)
 
     def latent_of(self, case_id: str) -> np.ndarray:
         """The latent of a training case, shape (dim,).
@@ -76,8 +82,12 @@ class FoldRecord:
         return latent
 
     def mode(self) -> tuple[str, np.ndarray]:
-        """The densest training latent: its case and its coordinates, shape (dim,)."""
-        row = densest_latent(self.latents)
+        """The densest latent of the cases that were drawn: its case and its coordinates, shape (dim,).
+
+        Before any case was drawn all latents count.
+        """
+        rows = np.flatnonzero(self.visits) if self.visits.any() else np.arange(len(self.case_ids))
+        row = int(rows[densest_latent(self.latents[rows])])
         return self.case_ids[row], self.latents[row]
 
     def folds_that_train(self, case_id: str) -> list[str]:

@@ -49,14 +49,18 @@ def refuse_other_latents(output_folder: Path, chosen: Sequence[ChosenLatent]) ->
         return
     begun = account.get("folds", {})
     same = begun.keys() == {latent.fold for latent in chosen} and all(
-        np.allclose(begun[latent.fold]["coordinates"], latent.coordinates, rtol=0, atol=1e-6) for latent in chosen
+        len(there := begun[latent.fold]["coordinates"]) == len(latent.coordinates)
+        and np.allclose(there, latent.coordinates, rtol=0, atol=1e-6)
+        for latent in chosen
     )
     if not same:
-        before = "; ".join(f"fold {fold}: {entry['origin']}" for fold, entry in begun.items())
-        now = "; ".join(f"fold {latent.fold}: {latent.origin}" for latent in chosen)
+        before = "; ".join(
+            str(ChosenLatent(fold, np.array(entry["coordinates"]), entry["origin"])) for fold, entry in begun.items()
+        )
         raise HyperSORTError(
-            f"The prediction in {output_folder} was begun with another latent ({before}; now {now}). Continue with "
-            f"`--latent {account.get('latent', 'mode')}` and the same folds, or choose an empty output folder."
+            f"The prediction in {output_folder} was begun with another latent ({before}; now "
+            f"{'; '.join(map(str, chosen))}). Continue with `--latent={account.get('latent', 'mode')}` and the same "
+            f"folds, or choose an empty output folder."
         )
 
 
@@ -92,4 +96,9 @@ def _account_of(plans_file: Path) -> dict[str, Any] | None:
             f"empty output folder."
         ) from error
     account = section.get("prediction")
-    return account if isinstance(account, dict) else None
+    if not isinstance(account, dict):
+        raise HyperSORTError(
+            f"The prediction in {plans_file.parent} was not made with a HyperSORT model, so it cannot be continued "
+            f"with one; choose an empty output folder."
+        )
+    return account

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from nnunetv2_hypersort.cli.env import VARIABLE, extended
+from nnunetv2_hypersort.discovery import TRAINER_VARIABLE, with_our_trainers
 from nnunetv2_hypersort.latents import LATENT_VARIABLE, ChosenLatent, LatentChoice
 from nnunetv2_hypersort.prediction.checks import latents_of_prediction, refuse_other_latents
 
@@ -21,7 +21,10 @@ def latent_for_prediction(latent: str) -> Iterator[None]:
     Raises:
         HyperSORTError: The latent cannot be read.
     """
-    changed = {LATENT_VARIABLE: str(LatentChoice.parse(latent)), VARIABLE: extended(os.environ.get(VARIABLE, ""))}
+    changed = {
+        LATENT_VARIABLE: str(LatentChoice.parse(latent)),
+        TRAINER_VARIABLE: with_our_trainers(os.environ.get(TRAINER_VARIABLE, "")),
+    }
     before = {name: os.environ.get(name) for name in changed}
     os.environ.update(changed)
     try:

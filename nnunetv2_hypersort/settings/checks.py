@@ -1,7 +1,6 @@
 """Checks of single settings; each returns the value in its proper type or raises with one clear sentence."""
 
 import difflib
-import math
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from enum import Enum
@@ -47,10 +46,10 @@ def number(low: float, high: float) -> dict[str, Any]:
             # YAML 1.1 reads `1e-3` (without a dot) as text.
             with suppress(ValueError):
                 value = float(value)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
             raise HyperSORTError(f"{where}: expected a number from {low:g} to {high:g}, found {_shown(value)}.")
         if not low <= value <= high:
-            raise HyperSORTError(f"{where}: {value:g} is out of range; give a number from {low:g} to {high:g}.")
+            raise HyperSORTError(f"{where}: {_shown(value)} is out of range; give a number from {low:g} to {high:g}.")
         return float(value)
 
     return {"check": check}
@@ -60,12 +59,10 @@ def axes() -> dict[str, Any]:
     """Field metadata: a list of different spatial axes, from 0 to 2; it may be empty."""
 
     def check(value: object, where: str) -> tuple[int, ...]:
-        valid = isinstance(value, (list, tuple)) and all(
-            isinstance(axis, int) and not isinstance(axis, bool) and 0 <= axis <= 2 for axis in value
-        )
-        if not isinstance(value, (list, tuple)) or not valid or len(set(value)) != len(value):
+        given = value if isinstance(value, (list, tuple)) else [None]
+        if any(isinstance(axis, bool) or axis not in (0, 1, 2) for axis in given) or len(set(given)) != len(given):
             raise HyperSORTError(f"{where}: expected axes such as [0, 1, 2], found {_shown(value)}.")
-        return tuple(sorted(value))
+        return tuple(sorted(given))
 
     return {"check": check}
 

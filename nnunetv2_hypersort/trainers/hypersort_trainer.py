@@ -180,18 +180,17 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
                 f"New, with a fresh latent: {', '.join(joined) or 'none'}. Gone: {', '.join(left) or 'none'}. "
                 f"All other cases keep their latents."
             )
-        record = FoldRecord(str(self.fold), (), self.table.values.cpu().numpy(), self._held_out(training, held_out))
-        self.hypernetwork.record = record.encode().to(self.device)
+        record = FoldRecord.encode(str(self.fold), self._held_out(training, held_out))
+        self.hypernetwork.record = record.to(self.device)
 
     def _held_out(self, training: list[str], validation: list[str]) -> dict[str, list[str]]:
-        folds = {}
         splits_file = Path(self.preprocessed_dataset_folder_base) / "splits_final.json"
-        if self.fold != "all" and splits_file.is_file():
-            splits = load_json(str(splits_file))
-            cases = {case for split in splits for part in split.values() for case in part}
-            folds = {str(fold): sorted(cases.difference(split["train"])) for fold, split in enumerate(splits)}
-        folds[str(self.fold)] = sorted(set(validation).difference(training))
-        return folds
+        splits = load_json(str(splits_file)) if self.fold != "all" and splits_file.is_file() else []
+        trained = {str(fold): set(split["train"]) for fold, split in enumerate(splits)}
+        # A fold beyond the split file is nnU-Net's random 80:20 split, which may have cases that the file lacks.
+        trained[str(self.fold)] = set(training)
+        cases = {*training, *validation, *(case for split in splits for part in split.values() for case in part)}
+        return {fold: sorted(cases - known) for fold, known in trained.items()}
 
     def _build_case_loss(self) -> Any:
         # nnU-Net's own loss (or a subclass's) for one sample at full resolution. With DDP the Dice of a batch is
@@ -236,7 +235,7 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
             self.table.record_losses(*self._losses_of_cases(rows, output, target))
         value = loss.detach().cpu().numpy()
         if not np.isfinite(value):
-            self._stop_at_bad_loss(float(value))
+            self._stop_at_bad_loss("training", float(value))
         return {"loss": value}
 
     def on_train_epoch_end(self, train_outputs: list[dict[str, Any]]) -> None:
@@ -291,10 +290,10 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
             losses = gathered[:, 0] * dist.get_world_size()
         return rows, losses
 
-    def _stop_at_bad_loss(self, loss: float) -> None:
+    def _stop_at_bad_loss(self, kind: str, loss: float) -> None:
         kept = sorted(path.name for path in Path(self.output_folder).glob("checkpoint_*.pth"))
         raise HyperSORTError(
-            f"The training loss became {loss} in epoch {self.current_epoch} of fold {self.fold}. Nothing was saved "
+            f"The {kind} loss became {loss} in epoch {self.current_epoch} of fold {self.fold}. Nothing was saved "
             f"since; the checkpoints in {self.output_folder} are intact ({', '.join(kept) or 'none yet'}). Lower "
             f"training.initial_lr or latent.lr, or look for images with values that are not finite, and start again."
         )
@@ -328,6 +327,10 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
         """Give the network its own weights back, then log as nnU-Net does."""
         self.hypernetwork.restore()
         super().on_validation_epoch_end(val_outputs)
+        # The last steps of the epoch may have broken the weights after their loss was computed; saving comes next.
+        loss = self.logger.get_value("val_losses", step=-1)
+        if not np.isfinite(loss):
+            self._stop_at_bad_loss("validation", float(loss))
 
     def perform_actual_validation(self, save_probabilities: bool = False) -> None:
         """Run nnU-Net's final validation with the mode; `--val` takes HYPERSORT_LATENT instead if it is set."""
@@ -354,13 +357,8 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
         if at_interval:
             self.table.record_history(self.current_epoch + 1)
         super().on_epoch_end()
-        if at_interval and self.local_rank == 0 and not self.disable_checkpointing:
-            run_files.write_map(
-                self.output_folder,
-                self.table,
-                epoch=self.current_epoch,
-                title=f"{self.plans_manager.dataset_name}, fold {self.fold}",
-            )
+        if at_interval:
+            self._write_run_files(with_map=True)
 
     def save_checkpoint(self, filename: str) -> None:
         """Save as nnU-Net does, but whole or not at all, and write the latents beside it.
@@ -374,14 +372,27 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
         try:
             with atomic_path(filename) as temporary:
                 super().save_checkpoint(str(temporary))
-            run_files.write_latents(self.output_folder, self.table, epoch=self.current_epoch + 1)
-            run_files.write_history(self.output_folder, self.table)
         except (OSError, RuntimeError) as error:
             # torch reports a full disk as a RuntimeError of its zip writer.
             raise HyperSORTError(
                 f"Could not save {filename}: {error}. The previous checkpoint is unchanged; free space or make the "
                 f"folder writable, then continue with --c."
             ) from error
+        self._write_run_files(epoch=self.current_epoch + 1)
+
+    def _write_run_files(self, *, epoch: int | None = None, with_map: bool = False) -> None:
+        if self.local_rank != 0 or self.disable_checkpointing:
+            return
+        epoch = self.current_epoch if epoch is None else epoch
+        title = f"{self.plans_manager.dataset_name}, fold {self.fold}"
+        try:
+            run_files.write_latents(self.output_folder, self.table, epoch=epoch)
+            run_files.write_history(self.output_folder, self.table)
+            if with_map:
+                run_files.write_map(self.output_folder, self.table, epoch=epoch, title=title)
+        except OSError as error:
+            # The checkpoint has all of it: a training does not end because a table could not be written.
+            self.print_to_log_file(f"WARNING: could not write the latents to {self.output_folder}: {error}")
 
     def load_checkpoint(self, filename_or_checkpoint: str) -> None:
         """Load a checkpoint of this trainer; latents of cases that are still there are kept.
@@ -391,6 +402,8 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
         """
         self._check_checkpoint(filename_or_checkpoint)
         super().load_checkpoint(filename_or_checkpoint)
+        # They may be of a later or an earlier state than this checkpoint, or lost.
+        self._write_run_files(with_map=True)
         self._take_training_cases()
 
     def _check_checkpoint(self, filename: str) -> None:

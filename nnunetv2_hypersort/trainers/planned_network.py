@@ -43,7 +43,8 @@ class PlannedHyperNetwork(HyperNetwork):
     nnU-Net's predictor hands a network nothing but the plans and, once at the start and again for each case, the
     weights of each fold. So here loading weights means: find the chosen latent of that fold, write the weights it
     generates into the primary network, and keep them for the next case. A trainer switches that off with
-    `for_prediction = False` and then loads and saves the weights as they are.
+    `for_prediction = False` and then loads and saves the weights as they are. The state dict of a network that predicts
+    is not for saving: its primary network holds the weights of the latent.
 
     Args:
         primary: The planned network.
@@ -135,7 +136,14 @@ class PlannedHyperNetwork(HyperNetwork):
     def _primary_values(self, weights: Mapping[str, Any], latent: ChosenLatent) -> dict[str, torch.Tensor]:
         """Everything the primary network must hold to predict with a latent, by its name there."""
         self.restore()
-        super().load_state_dict(weights)
+        try:
+            super().load_state_dict(weights)
+        except RuntimeError as error:
+            raise HyperSORTError(
+                f"The checkpoint of fold {latent.fold} does not fit the network that plans.json describes, as when the "
+                f"model was trained anew with other settings since. Predict with a newer checkpoint (`-chk`), or put "
+                f"the plans.json of that training back. PyTorch says: {error}"
+            ) from error
         coordinates = torch.as_tensor(latent.coordinates, dtype=torch.float32, device=self.latents.values.device)
         with self.materialised(coordinates):
             return {name: value.clone() for name, value in self._primary_tensors()}
@@ -144,8 +152,7 @@ class PlannedHyperNetwork(HyperNetwork):
     def _show(self, values: Mapping[str, torch.Tensor]) -> None:
         for name, tensor in self._primary_tensors():
             tensor.copy_(values[name])
-        # From here on the primary network runs alone; there is nothing to restore.
-        self._own_values = {}
+        self._shows_a_latent = True
 
     def _primary_tensors(self) -> list[tuple[str, torch.Tensor]]:
         parameters = [(name, parameter.detach()) for name, parameter in self.primary.named_parameters()]

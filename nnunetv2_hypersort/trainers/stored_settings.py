@@ -62,8 +62,9 @@ def refuse_differences(here: Settings, stored: Settings, *, there: str) -> None:
     if differences:
         listed = "; ".join(f"{key} is {ours!r} here and {theirs!r} there" for key, ours, theirs in differences)
         raise HyperSORTError(
-            f"The settings differ from those of {there}: {listed}. Unset {CONFIG_VARIABLE} to go on with the stored "
-            f"settings, or train the other settings under another plans name or trainer."
+            f"The settings differ from those of {there}: {listed}. To go on with that run, set {CONFIG_VARIABLE} to "
+            f"its settings (unset it if plans.json in the model folder has them); to train with other settings, move "
+            f"that run away or use another plans name."
         )
 
 

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from nnunetv2_hypersort.cli.env import extended
 from nnunetv2_hypersort.cli.main import VERBS, main
+from nnunetv2_hypersort.discovery import with_our_trainers
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -64,11 +64,11 @@ def test_a_mistake_is_one_sentence_without_traceback(tmp_path):
 
 
 def test_env_keeps_what_is_there():
-    first = extended("")
+    first = with_our_trainers("")
     assert os.path.isdir(first)
     assert sorted(name for name in os.listdir(first) if name != "__pycache__") == ["hypersort_trainers.py"]
-    assert extended("/mine") == f"/mine{os.pathsep}{first}"
-    assert extended(extended("/mine")) == extended("/mine")
+    assert with_our_trainers("/mine") == f"/mine{os.pathsep}{first}"
+    assert with_our_trainers(with_our_trainers("/mine")) == with_our_trainers("/mine")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
@@ -84,4 +84,4 @@ def test_env_line_works_in_the_shell(shell):
         env={**os.environ, "nnUNet_extTrainer": "/with space/a $b"},
         check=True,
     )
-    assert done.stdout == extended("/with space/a $b")
+    assert done.stdout == with_our_trainers("/with space/a $b")

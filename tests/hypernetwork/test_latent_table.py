@@ -56,6 +56,13 @@ def test_loss_is_the_mean_of_the_first_visits():
     assert table.loss.tolist() == [0.0, pytest.approx(3.0)]
 
 
+def test_losses_of_a_case_drawn_twice_count_once():
+    table = filled(["a", "b"])
+    table.step(torch.tensor([1, 1]), torch.ones(2, 2), lr=0.1, betas=(0.9, 0.999))
+    table.record_losses(torch.tensor([1, 1]), torch.tensor([1.0, 3.0]))
+    assert table.loss.tolist() == [0.0, pytest.approx(2.0)]
+
+
 def test_known_cases_keep_everything_when_others_come_and_go():
     table = filled(["a", "b", "c"])
     table.step(torch.tensor([1]), torch.ones(1, 2), lr=0.1, betas=(0.9, 0.999))

@@ -14,7 +14,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from nnunetv2_hypersort.cli.env import VARIABLE, extended
+from nnunetv2_hypersort.discovery import TRAINER_VARIABLE, with_our_trainers
 from nnunetv2_hypersort.small_plan import shrink
 
 pytestmark = pytest.mark.integration
@@ -39,7 +39,7 @@ class Workplace:
         self.environment = {
             **os.environ,
             **{name: str(folder / name) for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")},
-            VARIABLE: extended(""),
+            TRAINER_VARIABLE: with_our_trainers(""),
             "nnUNet_def_n_proc": "2",
         }
 

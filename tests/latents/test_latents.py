@@ -13,7 +13,7 @@ HELD_OUT = {"0": ["liver_3"], "1": ["liver_1", "liver_2"]}
 
 def record(fold: str, *cases: str, dim: int = 2) -> FoldRecord:
     latents = np.arange(len(cases) * dim, dtype=float).reshape(len(cases), dim)
-    return FoldRecord(fold, cases, latents, HELD_OUT)
+    return FoldRecord(fold, cases, latents, np.ones(len(cases), int), HELD_OUT)
 
 
 def test_mode_is_in_the_densest_cluster_not_the_widest():
@@ -28,6 +28,18 @@ def test_mode_of_few_latents(count):
     assert 0 <= densest_latent(np.random.default_rng(0).normal(size=(count, 2))) < count
 
 
+def test_mode_ignores_latents_that_were_never_trained():
+    rng = np.random.default_rng(0)
+    latents = np.concatenate([rng.normal(1, 0.1, (70, 2)), rng.normal(0, 0.01, (15, 2))])
+    cases = tuple(f"case_{row}" for row in range(85))
+    trained = FoldRecord("0", cases, latents, np.repeat([3, 0], [70, 15]), {})
+    assert int(trained.mode()[0].removeprefix("case_")) < 70
+    fresh = FoldRecord("0", cases, latents, np.zeros(85, int), {})
+    assert int(fresh.mode()[0].removeprefix("case_")) >= 70
+    with pytest.raises(HyperSORTError, match="case_80 was never drawn in the training of fold 0"):
+        choose_latents(LatentChoice(case_id="case_80"), [trained])
+
+
 def test_mode_of_equal_latents_is_the_first():
     assert densest_latent(np.zeros((10, 2))) == 0
 
@@ -40,6 +52,7 @@ def test_mode_of_equal_latents_is_the_first():
         ("case:liver_1", LatentChoice(case_id="liver_1")),
         ("case:1,2", LatentChoice(case_id="1,2")),
         ("0.5,-1e-2", LatentChoice(coordinates=(0.5, -0.01))),
+        ("1.2345678806,-0.31", LatentChoice(coordinates=(1.2345678806, -0.31))),
         (" 3 ", LatentChoice(coordinates=(3.0,))),
     ],
 )
@@ -89,7 +102,7 @@ def test_a_record_travels_with_the_weights():
     table = LatentTable(2)
     table.set_cases(["liver_2", "liver_1"], init_std=1.0, seed=3)
     weights = {f"latents.{name}": buffer for name, buffer in table.named_buffers()}
-    weights["record"] = FoldRecord("4", (), np.zeros((0, 2)), HELD_OUT).encode()
+    weights["record"] = FoldRecord.encode("4", HELD_OUT)
     read = FoldRecord.from_network_weights(weights)
     assert (read.fold, read.case_ids, read.held_out) == ("4", ("liver_2", "liver_1"), HELD_OUT)
     np.testing.assert_allclose(read.latent_of("liver_1"), table.values[1].numpy())
@@ -106,7 +119,7 @@ def test_damaged_latents_are_found():
     table = LatentTable(2)
     table.set_cases(["a", "b"], init_std=1.0)
     weights = {f"latents.{name}": buffer.clone() for name, buffer in table.named_buffers()}
-    weights["record"] = FoldRecord("4", (), np.zeros((0, 2)), {}).encode()
+    weights["record"] = FoldRecord.encode("4", {})
     weights["latents.values"][0, 0] = float("nan")
     with pytest.raises(HyperSORTError, match="1 values not finite"):
         FoldRecord.from_network_weights(weights)

@@ -233,6 +233,56 @@ def test_a_save_that_fails_keeps_the_previous_checkpoint(make_trainer, monkeypat
     assert not list(path.parent.glob(".tmp-*"))
 
 
+def test_weights_broken_by_the_last_step_of_an_epoch_are_not_saved(make_trainer):
+    class Breaks(HyperSORTTrainer):
+        def on_train_epoch_end(self, train_outputs):
+            super().on_train_epoch_end(train_outputs)
+            if self.current_epoch == 3:
+                next(self.network.parameters()).data.fill_(float("nan"))
+
+    Breaks.__name__ = "HyperSORTTrainer"
+    trainer = make_trainer(SHORT, kind=Breaks)
+    with pytest.raises(HyperSORTError, match="validation loss became nan in epoch 3"):
+        trainer.run_training()
+    assert not (Path(trainer.output_folder) / "checkpoint_final.pth").exists()
+
+
+def test_lost_tables_are_rebuilt_from_the_checkpoint(make_trainer):
+    trainer = make_trainer(SHORT)
+    trainer.run_training()
+    folder = Path(trainer.output_folder)
+    names = ("latents.csv", "latent_history.safetensors")
+    before = {name: (folder / name).read_bytes() for name in names}
+    for name in (*names, "latent_map.png"):
+        (folder / name).unlink()
+    make_trainer(None, continue_training=True).load_checkpoint(str(folder / "checkpoint_final.pth"))
+    assert {name: (folder / name).read_bytes() for name in names} == before
+    assert (folder / "latent_map.png").is_file()
+
+
+def test_a_fold_beyond_the_split_file_knows_who_trains_what(make_trainer):
+    trainer = make_trainer(SHORT, fold=5)
+    trainer.initialize()
+    record = trainer._fold_record()
+    assert set(record.held_out) == {"0", "1", "5"}
+    assert record.held_out["0"] == ["phantom_000", "phantom_001"]
+    assert sorted([*record.case_ids, *record.held_out["5"]]) == [f"phantom_{number:03d}" for number in range(10)]
+
+
+def test_mirroring_can_be_left_out_along_an_axis(make_trainer):
+    trainer = make_trainer(SHORT.replace("seed: 3", "seed: 3, mirror_axes: [1]"))
+    *_, mirror_axes = trainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+    assert mirror_axes == trainer.inference_allowed_mirroring_axes == (1,)
+
+
+def test_the_generator_can_learn_faster_than_the_network(make_trainer):
+    trainer = make_trainer(SHORT + "hypernetwork: {lr_factor: 3}\n")
+    trainer.initialize()
+    for epoch, rate in ((0, 1e-2), (2, 1e-2 * 0.5**0.9)):
+        trainer.lr_scheduler.step(epoch)
+        assert [group["lr"] for group in trainer.optimizer.param_groups] == pytest.approx([rate, 3 * rate])
+
+
 def test_checkpoints_of_other_trainers_and_damaged_ones_are_named(make_trainer, tmp_path):
     trainer = make_trainer(SHORT)
     trainer.initialize()
