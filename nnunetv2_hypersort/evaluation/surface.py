@@ -12,7 +12,6 @@ distance search, and the crop be made once.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,22 +97,33 @@ def compute_surface_distances(
 def _compute_nsd(
     reference: NDArray[np.bool_], prediction: NDArray[np.bool_], spacing: tuple[float, ...], tolerance: float
 ) -> float:
-    import torch
-    from monai.metrics import get_mask_edges, get_surface_distance
+    from monai.metrics import get_surface_distance
+    from monai.metrics.utils import get_code_to_measure_table
 
-    # Sub-voxel surfaces are looked up for each 2 x 2 x 2 neighbourhood; the margin of one voxel completes those at the
-    # border of the box.
-    parts: list[Any] = [torch.from_numpy(prediction), torch.from_numpy(reference)]
-    edges_prediction, edges_reference, areas_prediction, areas_reference = (
-        np.asarray(part) for part in get_mask_edges(*parts, crop=False, spacing=spacing)
-    )
+    areas = get_code_to_measure_table(spacing)[0].numpy().astype(np.float64)
+    codes = _encode_neighbourhoods(prediction), _encode_neighbourhoods(reference)
+    edges = tuple((code != 0) & (code != areas.size - 1) for code in codes)
     agreeing = total = 0.0
-    for edges, others, areas in (
-        (edges_prediction, edges_reference, areas_prediction),
-        (edges_reference, edges_prediction, areas_reference),
-    ):
-        distances = np.asarray(get_surface_distance(edges, others, spacing=spacing))
-        weights = areas[edges].astype(np.float64)
-        total += weights.sum()
-        agreeing += weights[distances <= tolerance].sum()
-    return float(agreeing / total)
+    for own, other, code in ((edges[0], edges[1], codes[0]), (edges[1], edges[0], codes[1])):
+        distances = np.asarray(get_surface_distance(own, other, spacing=spacing))
+        weights = areas[code[own]]
+        total += float(weights.sum())
+        agreeing += float(weights[distances <= tolerance].sum())
+    return agreeing / total
+
+
+def _encode_neighbourhoods(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Encode which of the 2 x 2 (x 2) voxels of each neighbourhood are foreground, one bit each.
+
+    The codes are those of `monai.metrics.utils.ENCODING_KERNEL`, the first voxel being the highest bit. One axis after
+    the other in uint8 takes a fraction of the time of MONAI's convolution in float32, which was most of that of NSD.
+
+    Args:
+        mask: Mask with a margin of background, so that the neighbourhoods at its border are complete.
+    """
+    code = mask.view(np.uint8)
+    for bits, axis in zip((1, 2, 4), range(mask.ndim - 1, -1, -1), strict=False):
+        first = tuple(slice(None, -1) if a == axis else slice(None) for a in range(mask.ndim))
+        second = tuple(slice(1, None) if a == axis else slice(None) for a in range(mask.ndim))
+        code = (code[first] << bits) | code[second]
+    return code
