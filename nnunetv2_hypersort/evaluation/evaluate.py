@@ -120,13 +120,14 @@ def evaluate_folders(
         common_cases=common_cases,
     )
     subject_of = _find_subjects(cases, subjects_csv)
+    workers = count_processes(len(cases), num_processes)
     output = _make_folder(output_folder)
 
     scores, surfaces, remarks = score_cases(
         cases,
         labels=labels,
         nsd_tolerances=tolerances,
-        num_processes=count_processes(len(cases), num_processes),
+        num_processes=workers,
         progress=progress,
     )
     names = [case.name for case in cases]
@@ -201,13 +202,10 @@ def estimate_tolerance_of_annotators(
     labels = read_label_scheme(dataset_json)
     cases, _ = find_cases(first_folder, [second_folder], file_ending=labels.file_ending, common_cases=common_cases)
     subject_of = _find_subjects(cases, subjects_csv)
+    workers = count_processes(len(cases), num_processes)
     output = _make_folder(output_folder)
     tolerances = estimate_tolerances(
-        cases,
-        labels=labels,
-        subjects=subject_of,
-        num_processes=count_processes(len(cases), num_processes),
-        progress=progress,
+        cases, labels=labels, subjects=subject_of, num_processes=workers, progress=progress
     )
     if not tolerances:
         raise HyperSORTError(f"No label is in both {first_folder} and {second_folder}; there is nothing to estimate.")
@@ -252,19 +250,18 @@ def _write_notes(
             "HD95 and ASD: distances between surface voxel centres; NSD: sub-voxel surface elements, tolerance "
             + (f"{tolerances[0]:g} mm." if len(set(tolerances)) == 1 else "per label (metrics.csv).")
         )
-    counts = table.count_presence()
-    for presence, meaning in (
-        (Presence.MISSED, "missed (in the reference only)"),
-        (Presence.FALSE_POSITIVE, "false positives (in the prediction only)"),
-    ):
-        total = int(counts[presence].sum())
-        if total:
-            notes.append(
-                f"{total} structures {meaning}: DSC, NSD and VS count as 0, HD95 and ASD as the image diagonal."
-            )
-    absent = int(counts[Presence.ABSENT].sum())
-    if absent:
-        notes.append(f"{absent} structures absent from reference and prediction: undefined, left out of the means.")
+    counts = {presence: int(number.sum()) for presence, number in table.count_presence().items()}
+    if missing := counts[Presence.MISSED] + counts[Presence.FALSE_POSITIVE]:
+        notes.append(
+            f"{missing} of {table.presence.size} pairs of case and structure are in one label map only "
+            f"({counts[Presence.MISSED]} missed, {counts[Presence.FALSE_POSITIVE]} false positive): "
+            + ("DSC, NSD and VS count as 0, HD95 and ASD as the image diagonal." if surfaces else "DSC and VS are 0.")
+        )
+    if absent := counts[Presence.ABSENT]:
+        notes.append(
+            f"{absent} of {table.presence.size} pairs of case and structure are in neither label map (absent): "
+            "undefined, left out of the means."
+        )
     if groups:
         origin = "given" if given else "terciles of the median volume"
         members = "; ".join(f"{name}: {', '.join(group)}" for name, group in groups.items())

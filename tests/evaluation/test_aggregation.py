@@ -17,9 +17,7 @@ def make_table(dice, subjects=None) -> ScoreTable:
 
     def cell(value: float) -> StructureScores:
         presence = Presence.ABSENT if np.isnan(value) else Presence.BOTH
-        return StructureScores(
-            presence, VoxelCounts(1, 0, 0, 1), value, 10 * (1 - value), value, NAN, value, 1.0, 1.0
-        )
+        return StructureScores(presence, VoxelCounts(1, 0, 0, 1), value, 10 * (1 - value), value, NAN, value, 1.0, 1.0)
 
     num_cases, num_labels = len(dice[0]), len(dice[0][0])
     cases = [f"case{c}" for c in range(num_cases)]
