@@ -2,10 +2,10 @@
 
     python benchmarks/benchmark_interval_coverage.py --subjects 10 20 30 50 --repetitions 2000
 
-Each repetition draws a test set of S subjects with one to three cases each and ten labels, of which each is absent from
-a fifth of the subjects. Half of the variance of a label lies between subjects and is common to all labels; a quarter is
-the subject's own for that label; a quarter is that of the case. Values are normal, or skewed as DSC is near 1 (one minus
-a log-normal loss). The truth is the mean that the values were drawn around.
+Each repetition draws a test set of S subjects with one to three cases each and ten labels, each of them absent from a
+fifth of the subjects. Half of the variance of a label lies between subjects and is common to all labels; a quarter is
+the subject's own for that label; a quarter is that of the case. Values are normal, or skewed as DSC is near 1 (one
+minus a log-normal loss). The truth is the mean that the values were drawn around.
 
 Beside the interval of the mean over labels and of the single labels stand two that are too narrow: one that draws the
 subjects anew for each label, and one that draws cases as if each were a subject.

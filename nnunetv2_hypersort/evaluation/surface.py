@@ -121,9 +121,9 @@ def _encode_neighbourhoods(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
     Args:
         mask: Mask with a margin of background, so that the neighbourhoods at its border are complete.
     """
-    code = mask.view(np.uint8)
+    code: NDArray[np.uint8] = mask.view(np.uint8)
     for bits, axis in zip((1, 2, 4), range(mask.ndim - 1, -1, -1), strict=False):
         first = tuple(slice(None, -1) if a == axis else slice(None) for a in range(mask.ndim))
         second = tuple(slice(1, None) if a == axis else slice(None) for a in range(mask.ndim))
-        code = (code[first] << bits) | code[second]
+        code = np.bitwise_or(np.left_shift(code[first], np.uint8(bits)), code[second])
     return code

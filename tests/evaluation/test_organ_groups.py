@@ -26,7 +26,7 @@ def test_group_given_twice_is_refused() -> None:
 
 
 def test_unknown_name_suggests_the_nearest() -> None:
-    with pytest.raises(HyperSORTError, match='"galbladder".*did you mean "gallbladder"'):
+    with pytest.raises(HyperSORTError, match=r'"galbladder".*did you mean "gallbladder"\?'):
         resolve_groups({"small": ["galbladder"]}, NAMES)
     with pytest.raises(HyperSORTError, match="the names are liver, gallbladder"):
         resolve_groups({"small": ["7"]}, NAMES)
