@@ -93,7 +93,7 @@ def simulate_coverage(
         hits.append(
             (
                 _holds(average_labels(per_label, everything)[:, 0], labels.mean()),
-                np.mean([_holds(per_label[:, label, 0], labels[label]) for label in everything]),
+                float(np.mean([_holds(per_label[:, label, 0], labels[label]) for label in everything])),
                 _holds(_resample_difference(values, subjects, draws), difference),
                 _holds(_resample_labels_independently(by_subject[0], num_resamples, generator), labels.mean()),
                 _holds(_resample_cases(values[0], num_resamples, generator), labels.mean()),
@@ -121,7 +121,7 @@ def _resample_labels_independently(
     for label in range(by_subject.shape[1]):
         draws = draw_subjects(len(by_subject), num_resamples=num_resamples, seed=int(generator.integers(2**32)))
         columns.append(weighted_mean(draws, by_subject[:, [label]])[:, 0, 0])
-    return np.nanmean(columns, axis=0)
+    return np.asarray(np.nanmean(columns, axis=0))
 
 
 def _resample_cases(

@@ -67,7 +67,7 @@ class ScoreTable:
         return {presence: np.array(self.presence == presence, dtype=np.int64).sum(axis=1) for presence in Presence}
 
 
-def average_within_subjects(values: NDArray[np.float64], subjects: Sequence[str]) -> NDArray[np.float64]:
+def average_within_subjects(values: NDArray[np.float64], subjects: Sequence[str] | NDArray[Any]) -> NDArray[np.float64]:
     """Average the cases of each subject, leaving undefined values out.
 
     Args:
@@ -77,7 +77,7 @@ def average_within_subjects(values: NDArray[np.float64], subjects: Sequence[str]
     Returns:
         Shape (..., S, L, K) with the subjects sorted by name; NaN where a subject has no defined value.
     """
-    names, members = np.unique(np.asarray(subjects, dtype=str), return_inverse=True)
+    names, members = np.unique(np.asarray(subjects), return_inverse=True)
     return weighted_mean(np.equal.outer(np.arange(len(names)), members), values)
 
 

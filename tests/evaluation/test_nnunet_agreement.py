@@ -58,7 +58,7 @@ def perturb(label_map: np.ndarray, index: int) -> np.ndarray:
 def hippocampus(shared_data: Path, tmp_path: Path) -> tuple[Path, Path, Path]:
     """Hippocampus labels, two of them stored as float, and two folders of perturbed copies."""
     source = shared_data / "Task04_Hippocampus" / "labelsTr"
-    files = sorted(source.glob("*.nii.gz"))[:10] + [source / "hippocampus_243.nii.gz"]
+    files = [*sorted(source.glob("*.nii.gz"))[:10], source / "hippocampus_243.nii.gz"]
     for folder in ("labels", "predA", "predB"):
         (tmp_path / folder).mkdir()
     for index, file in enumerate(files):
