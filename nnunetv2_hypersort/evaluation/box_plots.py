@@ -23,7 +23,10 @@ def draw_box_plot(table: ScoreTable, metric: str) -> Figure | None:
     values = table.values[..., k]
     if not np.isfinite(values).any():
         return None
-    only_one = (table.presence == Presence.MISSED) | (table.presence == Presence.FALSE_POSITIVE)
+    # Structures without a value would be empty lines; data sets with a hundred labels have many.
+    shown = [s for s in range(values.shape[2]) if np.isfinite(values[:, :, s]).any()]
+    values, presence = values[:, :, shown], table.presence[:, :, shown]
+    only_one = (presence == Presence.MISSED) | (presence == Presence.FALSE_POSITIVE)
     num_methods, _, num_structures = values.shape
     step = 0.8 / num_methods
     figure = Figure(figsize=(8, 1.4 + num_structures * max(0.35, 0.22 * num_methods)), layout="constrained")
@@ -54,13 +57,13 @@ def draw_box_plot(table: ScoreTable, metric: str) -> Figure | None:
             heights = height + jitter.uniform(-0.2, 0.2, column.size) * step
             plain, crossed = defined & ~only_one[m, :, s], defined & only_one[m, :, s]
             axes.plot(column[plain], heights[plain], ".", color=colour, markersize=3, alpha=0.6)
-            shown = np.minimum(column[crossed], limit) if limit else column[crossed]
-            axes.plot(shown, heights[crossed], "x", color=colour, markersize=5, clip_on=False)
+            places = np.minimum(column[crossed], limit) if limit else column[crossed]
+            axes.plot(places, heights[crossed], "x", color=colour, markersize=5, clip_on=False)
         axes.plot([], [], "s", color=colour, alpha=0.5, label=method)
     if (only_one & np.isfinite(values)).any():
         edge = f" (image diagonal, beyond {limit:.3g} mm)" if limit else ""
         axes.plot([], [], "x", color="black", label=f"missed or false positive{edge}")
-    axes.set_yticks(range(num_structures), table.structures)
+    axes.set_yticks(range(num_structures), [table.structures[s] for s in shown])
     axes.set_ylim(num_structures - 0.5, -0.5)
     axes.set_xlabel(f"{metric} ({UNITS[metric]})" if UNITS[metric] else metric)
     if limit:

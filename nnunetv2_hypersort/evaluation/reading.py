@@ -1,5 +1,6 @@
 """Reads the label maps of a case, checks them against each other and dataset.json, and collects every problem."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +87,29 @@ class CaseReader:
 
 def check_grids(cases: Sequence[Case]) -> list[str]:
     """Compare the grids of the files of each case, from their headers, and return one sentence per problem."""
-    return [problem for case in cases for problem in _check_case(case)]
+    return [problem for case in cases for problem in _check_case(_list_paths(case))]
+
+
+def check_images(cases: Sequence[Case], folder: str | os.PathLike[str], file_ending: str) -> None:
+    """Check that every case has an image, on the grid of its label maps.
+
+    Raises:
+        HyperSORTError: Images are missing or do not fit; one sentence for each.
+    """
+    problems = []
+    for case in cases:
+        path = find_image(case, folder, file_ending)
+        if not path.is_file():
+            problems.append(f"{path} does not exist.")
+        else:
+            problems += _check_case([*_list_paths(case)[:1], path])
+    if problems:
+        raise HyperSORTError("\n".join([*problems, "Give the folder with the images of these cases, or no --images."]))
+
+
+def find_image(case: Case, folder: str | os.PathLike[str], file_ending: str) -> Path:
+    """Return where nnU-Net expects the first channel of the image of a case."""
+    return Path(folder) / f"{case.name}_0000{file_ending}"
 
 
 def find_foreign_values(label_map: NDArray[np.integer[Any]], labels: LabelScheme) -> list[int]:
@@ -103,10 +126,10 @@ def report_problems(problems: Sequence[str]) -> HyperSORTError:
     return HyperSORTError("\n".join([f"{len(problems)} {plural} in the label files; nothing was written.", *problems]))
 
 
-def _check_case(case: Case) -> list[str]:
+def _check_case(paths: Sequence[Path]) -> list[str]:
     problems: list[str] = []
     first: tuple[Path, Grid] | None = None
-    for path in _list_paths(case):
+    for path in paths:
         try:
             grid = read_grid(path)
         except HyperSORTError as error:

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,9 @@ from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.evaluation.cases import Case
 from nnunetv2_hypersort.evaluation.labels import LabelScheme
+from nnunetv2_hypersort.evaluation.reading import find_image
 from nnunetv2_hypersort.evaluation.score_table import ScoreTable
 from nnunetv2_hypersort.evaluation.volumes import Grid, read_grid, read_image, read_label_map
 
@@ -37,7 +36,7 @@ def draw_worst_cases(
         method: Index of the method.
         cases: The files of the cases.
         labels: The structures.
-        images: Folder with the images in nnU-Net's names; a case without image gets a plain background.
+        images: Folder with the images in nnU-Net's names (see `check_images`); without it the background is plain.
 
     Returns:
         The figure, or None if no case has a DSC.
@@ -84,7 +83,7 @@ def _draw_case(
     grid = read_grid(next(path for path in (*paths, *case.predictions) if path is not None))
     empty = np.zeros(grid.shape, np.uint8)
     maps: list[NDArray[Any]] = [empty if path is None else read_label_map(path)[0] for path in paths]
-    image = _find_image(case, labels, images, grid)
+    image = None if images is None else read_image(find_image(case, images, labels.file_ending))
     maps += [] if image is None else [image]
     ignored = maps[0] == labels.ignore_label if labels.ignore_label is not None else np.zeros(grid.shape, bool)
     wrong = (maps[0] != maps[1]) & ~ignored
@@ -159,16 +158,3 @@ def _choose_structures(reference: NDArray[Any], prediction: NDArray[Any], labels
         if masks[0].any() or masks[1].any():
             errors[s] = int((masks[0] != masks[1]).sum())
     return sorted(sorted(errors, key=lambda s: -errors[s])[:MAX_STRUCTURES])
-
-
-def _find_image(
-    case: Case, labels: LabelScheme, images: str | os.PathLike[str] | None, grid: Grid
-) -> NDArray[np.float32] | None:
-    if images is None:
-        return None
-    path = Path(images) / f"{case.name}_0000{labels.file_ending}"
-    try:
-        image = read_image(path) if path.is_file() else None
-    except HyperSORTError:
-        return None
-    return image if image is not None and image.shape == grid.shape else None

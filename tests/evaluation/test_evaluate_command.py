@@ -168,7 +168,7 @@ def test_cases_in_one_folder_only_are_an_error_that_lists_them(
     assert list(table.presence[0, 2]) == [Presence.FALSE_POSITIVE] * 2
     assert list(table.presence[0, 3]) == [Presence.MISSED] * 2
     assert (table.values[0, 2:, :, 0] == 0).all()
-    assert "2 missing files count as empty" in result.markdown
+    assert "Counted as empty (--allow-missing): 2 missing files" in result.markdown
     per_case = json.loads((tmp_path / "out" / "summary.json").read_text())["metric_per_case"]
     assert per_case[2]["reference_file"] is None
     assert per_case[3]["prediction_file"] is None
@@ -337,12 +337,23 @@ def test_regions_and_ignore_label_from_files(folders: Folders, tmp_path: Path) -
 def test_images_are_laid_below_the_contours(folders: Folders, tmp_path: Path) -> None:
     reference, prediction, dataset_json = folders({"a": NORMAL}, {"a": SHIFTED}, LABELS)
     write_nifti(tmp_path / "images" / "a_0000.nii.gz", np.random.default_rng(0).normal(size=SHAPE).astype(np.float32))
-    sizes = []
+    pictures = []
     for options in ([], ["--images", tmp_path / "images"]):
         output = tmp_path / f"out{len(options)}"
         assert run("-ref", reference, "-pred", prediction, "-djfile", dataset_json, "-o", output, *options) == 0
-        sizes.append((output / "figures" / "worst_cases_pred.png").read_bytes())
-    assert sizes[0] != sizes[1]
+        pictures.append((output / "figures" / "worst_cases_pred.png").read_bytes())
+    assert pictures[0] != pictures[1]
+
+
+def test_images_that_do_not_fit_are_named(folders: Folders, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    reference, prediction, dataset_json = folders({"a": NORMAL, "b": NORMAL}, {"a": NORMAL, "b": NORMAL}, LABELS)
+    write_nifti(tmp_path / "images" / "b_0000.nii.gz", NORMAL[:5])
+    arguments = ["-ref", reference, "-pred", prediction, "-djfile", dataset_json, "-o", tmp_path / "out"]
+    assert run(*arguments, "--images", tmp_path / "images") == 1
+    message = capsys.readouterr().err
+    assert "a_0000.nii.gz does not exist" in message
+    assert "b_0000.nii.gz has 5 x 14 x 16 voxels instead of 12 x 14 x 16" in message
+    assert not (tmp_path / "out").exists()
 
 
 def test_dataset_of_pictures(tmp_path: Path) -> None:
