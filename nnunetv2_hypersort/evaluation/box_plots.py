@@ -57,8 +57,9 @@ def draw_box_plot(table: ScoreTable, metric: str) -> Figure | None:
             heights = height + jitter.uniform(-0.2, 0.2, column.size) * step
             plain, crossed = defined & ~only_one[m, :, s], defined & only_one[m, :, s]
             axes.plot(column[plain], heights[plain], ".", color=colour, markersize=3, alpha=0.6)
-            places = np.minimum(column[crossed], limit) if limit else column[crossed]
-            axes.plot(places, heights[crossed], "x", color=colour, markersize=5, clip_on=False)
+            if crossed.any():
+                places = np.minimum(column[crossed], limit) if limit else column[crossed]
+                axes.plot(places, heights[crossed], "x", color=colour, markersize=5, clip_on=False)
         axes.plot([], [], "s", color=colour, alpha=0.5, label=method)
     if (only_one & np.isfinite(values)).any():
         edge = f" (image diagonal, beyond {limit:.3g} mm)" if limit else ""
@@ -67,7 +68,7 @@ def draw_box_plot(table: ScoreTable, metric: str) -> Figure | None:
     axes.set_ylim(num_structures - 0.5, -0.5)
     axes.set_xlabel(f"{metric} ({UNITS[metric]})" if UNITS[metric] else metric)
     if limit:
-        axes.set_xlim(right=limit)
+        axes.set_xlim(-0.03 * limit, limit)
     axes.grid(axis="x", alpha=0.3)
     figure.legend(loc="outside upper center", ncols=min(3, num_methods + 1), frameon=False, fontsize=9)
     return figure

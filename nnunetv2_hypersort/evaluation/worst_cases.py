@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -41,22 +40,20 @@ def draw_worst_cases(
     Returns:
         The figure, or None if no case has a DSC.
     """
-    import matplotlib
-
     dice = np.ma.masked_invalid(table.values[method, :, :, 0]).mean(axis=1).filled(np.nan)
     order = [int(index) for index in np.argsort(dice, kind="stable") if np.isfinite(dice[index])][:NUM_CASES]
     if not order:
         return None
-    colours = matplotlib.colormaps["tab10"]
-    rows = -(-len(order) // NUM_COLUMNS)
-    figure = Figure(figsize=(4 * NUM_COLUMNS, 4.3 * rows + 0.9), layout="constrained")
-    figure.suptitle(f"{table.methods[method]}: cases with the lowest mean DSC (reference solid, prediction dashed)")
-    panels = figure.subplots(rows, NUM_COLUMNS, squeeze=False).ravel()
-    shown: set[int] = set()
+    columns = min(NUM_COLUMNS, len(order))
+    rows = -(-len(order) // columns)
+    figure = Figure(figsize=(max(4 * columns, 6), 4.3 * rows + 0.9), layout="constrained")
+    figure.suptitle(f"{table.methods[method]}: lowest mean DSC (reference solid, prediction dashed)", fontsize=11)
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    palette = _Palette()
     for axes in panels:
         axes.set_axis_off()
     for axes, index in zip(panels, order, strict=False):
-        shown |= _draw_case(axes, cases[index], method, labels, images, colours)
+        _draw_case(axes, cases[index], method, labels, images, palette)
         worst = int(np.nanargmin(table.values[method, index, :, 0]))
         axes.set_title(
             f"{table.cases[index]}: mean DSC {dice[index]:.3f}\n"
@@ -64,21 +61,37 @@ def draw_worst_cases(
             fontsize=9,
         )
     handles = [
-        axes.plot([], [], color=colours(s % 10), label=table.structures[s])[0]
-        for axes in panels[:1]
-        for s in sorted(shown)
+        panels[0].plot([], [], color=colour, label=table.structures[s])[0]
+        for s, colour in sorted(palette.chosen.items())
     ]
     if handles:
-        figure.legend(
-            handles=handles, loc="outside lower center", ncols=min(6, len(handles)), frameon=False, fontsize=9
-        )
+        figure.legend(handles=handles, loc="outside lower center", ncols=2 * columns, frameon=False, fontsize=9)
     return figure
 
 
+class _Palette:
+    """Gives each structure a colour when it is first drawn, so that those that are drawn differ."""
+
+    def __init__(self) -> None:
+        import matplotlib
+
+        maps = [matplotlib.colormaps[name] for name in ("tab10", "Set2", "Dark2")]
+        self._colours = [colours(index) for colours in maps for index in range(colours.N)]
+        self.chosen: dict[int, tuple[float, ...]] = {}
+
+    def choose(self, structure: int) -> tuple[float, ...]:
+        """Return the colour of a structure."""
+        return self.chosen.setdefault(structure, self._colours[len(self.chosen) % len(self._colours)])
+
+
 def _draw_case(
-    axes: Axes, case: Case, method: int, labels: LabelScheme, images: str | os.PathLike[str] | None, colours: Colormap
-) -> set[int]:
-    """Draw one case and return the indices of the structures drawn."""
+    axes: Axes,
+    case: Case,
+    method: int,
+    labels: LabelScheme,
+    images: str | os.PathLike[str] | None,
+    palette: _Palette,
+) -> None:
     paths = (case.reference, case.predictions[method])
     grid = read_grid(next(path for path in (*paths, *case.predictions) if path is not None))
     empty = np.zeros(grid.shape, np.uint8)
@@ -98,19 +111,16 @@ def _draw_case(
         background = slices[2][rows, columns]
         low, high = np.quantile(background, [0.005, 0.995])
         axes.imshow(background, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), extent=extent)
-    drawn = _choose_structures(reference, prediction, labels)
     across = (np.arange(width) + 0.5) * spacing[1]
     down = (np.arange(height) + 0.5) * spacing[0]
-    for s in drawn:
+    for s in _choose_structures(reference, prediction, labels):
+        colour = palette.choose(s)
         for label_map, style in ((reference, "solid"), (prediction, "dashed")):
             mask = np.isin(label_map, labels.structures[s].values)
             # A contour needs two different values and two rows and columns.
             if mask.any() and not mask.all() and min(mask.shape) > 1:
-                axes.contour(
-                    across, down, mask, levels=[0.5], colors=[colours(s % 10)], linestyles=style, linewidths=1.2
-                )
+                axes.contour(across, down, mask, levels=[0.5], colors=[colour], linestyles=style, linewidths=1.2)
     axes.set_aspect("equal")
-    return set(drawn)
 
 
 def _cut_slice(
