@@ -1,6 +1,7 @@
 """Runs one job per case in worker processes, with no more cases in memory than there are workers."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -76,6 +77,8 @@ def run_jobs(
 
 
 def _start_worker() -> None:
+    # Ctrl-C reaches every process of a terminal; the main process alone says so, and ends the workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # One core per worker. PyTorch comes only with the surface metrics.
     os.environ["OMP_NUM_THREADS"] = "1"
     try:
