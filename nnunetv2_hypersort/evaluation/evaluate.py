@@ -28,8 +28,8 @@ TOLERANCE_FILE = "nsd_tolerance.json"
 # Measured by benchmarks/benchmark_interval_coverage.py; see docs/evaluate.md.
 SMALL_SAMPLE = 50
 SMALL_SAMPLE_NOTE = (
-    "Fewer than 50 subjects: the intervals are too narrow. In simulated test sets they held the true mean in 87 to 89 "
-    "(10 subjects), 91 to 92 (20), 92 to 93 (30) and 94 (50) instead of 95 of 100 cases."
+    "Fewer than 50 subjects: the intervals are too narrow. In simulated test sets they held the true mean with a "
+    "probability of 87 to 89 % (10 subjects), 91 to 92 % (20), 92 to 93 % (30) and 94 % (50) instead of 95 %."
 )
 SINGLE_SUBJECT_NOTE = "A single subject says nothing about the spread over subjects: there are no intervals."
 
