@@ -8,30 +8,22 @@ from typing import Any
 
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.evaluation.aggregation import Aggregate, aggregate, average_groups_per_case
-from nnunetv2_hypersort.evaluation.case_scores import Presence
 from nnunetv2_hypersort.evaluation.cases import Case, find_cases, name_methods, read_subjects
 from nnunetv2_hypersort.evaluation.groups import group_by_size, resolve_groups
 from nnunetv2_hypersort.evaluation.labels import LabelScheme, read_label_scheme
+from nnunetv2_hypersort.evaluation.notes import describe_cases, describe_results
 from nnunetv2_hypersort.evaluation.pool import count_processes
 from nnunetv2_hypersort.evaluation.reading import check_images
 from nnunetv2_hypersort.evaluation.score_table import ScoreTable
 from nnunetv2_hypersort.evaluation.scoring import score_cases
 from nnunetv2_hypersort.evaluation.summary import build_nnunet_summary, build_statistics
-from nnunetv2_hypersort.evaluation.surface import INSTALL_HINT, is_monai_installed
+from nnunetv2_hypersort.evaluation.surface import is_monai_installed
 from nnunetv2_hypersort.evaluation.tables import format_groups_csv, format_markdown, format_metrics_csv
 from nnunetv2_hypersort.evaluation.tolerance import check_tolerance, estimate_tolerances, read_tolerances
 from nnunetv2_hypersort.files import write_json, write_text
 
 PathLike = str | os.PathLike[str]
 TOLERANCE_FILE = "nsd_tolerance.json"
-
-# Measured by benchmarks/benchmark_interval_coverage.py; see docs/evaluate.md.
-SMALL_SAMPLE = 50
-SMALL_SAMPLE_NOTE = (
-    "Fewer than 50 subjects: the intervals are too narrow. In simulated test sets they held the true mean with a "
-    "probability of 87 to 89 % (10 subjects), 91 to 92 % (20), 92 to 93 % (30) and 94 % (50) instead of 95 %."
-)
-SINGLE_SUBJECT_NOTE = "A single subject says nothing about the spread over subjects: there are no intervals."
 
 CONVENTIONS = {
     "DSC": "2 TP / (2 TP + FP + FN)",
@@ -153,8 +145,9 @@ def evaluate_folders(
         chosen_groups = group_by_size(table.reference_volumes, labels.names)
     result = aggregate(table, chosen_groups, num_resamples=num_resamples, seed=seed)
     group_names = {name: [labels.names[i] for i in members] for name, members in chosen_groups.items()}
-    notes = _write_notes(table, labels, tolerances, group_names, given=groups is not None, surfaces=surfaces)
-    notes += _write_case_notes(cases, left_out, remarks)
+    notes = describe_results(
+        table, labels, tolerances, group_names, groups_given=groups is not None, surfaces=surfaces
+    ) + describe_cases(cases, left_out, remarks)
     settings = {
         "dataset_json": str(dataset_json),
         "confidence": 0.95,
@@ -167,12 +160,15 @@ def evaluate_folders(
         "notes": notes,
     }
     markdown = format_markdown(table, result, notes)
-    files = _write_tables(output, table, tolerances, chosen_groups, markdown)
-    if figures:
-        from nnunetv2_hypersort.evaluation.figures import draw_figures
+    try:
+        files = _write_tables(output, table, tolerances, chosen_groups, markdown)
+        files += _write_summaries(output, table, result, cases, labels, settings)
+        if figures:
+            from nnunetv2_hypersort.evaluation.figures import draw_figures
 
-        files += draw_figures(output / "figures", table, result, cases=cases, labels=labels, images=images_folder)
-    files += _write_summaries(output, table, result, cases, labels, settings)
+            files += draw_figures(output / "figures", table, result, cases=cases, labels=labels, images=images_folder)
+    except OSError as error:
+        raise _not_written(output, error) from None
     return Evaluation(table, group_names, result, markdown, files)
 
 
@@ -221,7 +217,10 @@ def estimate_tolerance_of_annotators(
     if not tolerances:
         raise HyperSORTError(f"No label is in both {first_folder} and {second_folder}; there is nothing to estimate.")
     target = output / TOLERANCE_FILE
-    write_json(target, tolerances)
+    try:
+        write_json(target, tolerances)
+    except OSError as error:
+        raise _not_written(output, error) from None
     return tolerances, [name for name in labels.names if name not in tolerances], target
 
 
@@ -241,60 +240,8 @@ def _make_folder(folder: PathLike) -> Path:
     return path
 
 
-def _write_notes(
-    table: ScoreTable,
-    labels: LabelScheme,
-    tolerances: Sequence[float],
-    groups: Mapping[str, Sequence[str]],
-    *,
-    given: bool,
-    surfaces: bool,
-) -> list[str]:
-    num_subjects = len(table.subject_names)
-    size = f"{_count(len(table.cases), 'case')} of {_count(num_subjects, 'subject')}"
-    notes = [f"{size}; mean [95 % percentile interval over subjects]."]
-    if num_subjects < SMALL_SAMPLE:
-        notes.append(SMALL_SAMPLE_NOTE if num_subjects > 1 else SINGLE_SUBJECT_NOTE)
-    if not surfaces:
-        notes.append(INSTALL_HINT)
-    else:
-        notes.append(
-            "HD95 and ASD: distances between surface voxel centres; NSD: sub-voxel surface elements, tolerance "
-            + (f"{tolerances[0]:g} mm." if len(set(tolerances)) == 1 else "per label (metrics.csv).")
-        )
-    counts = {presence: int(number.sum()) for presence, number in table.count_presence().items()}
-    if missing := counts[Presence.MISSED] + counts[Presence.FALSE_POSITIVE]:
-        notes.append(
-            f"{missing} of {table.presence.size} pairs of case and structure are in one label map only "
-            f"({counts[Presence.MISSED]} missed, {counts[Presence.FALSE_POSITIVE]} false positive): "
-            + ("DSC, NSD and VS count as 0, HD95 and ASD as the image diagonal." if surfaces else "DSC and VS are 0.")
-        )
-    if absent := counts[Presence.ABSENT]:
-        notes.append(
-            f"{absent} of {table.presence.size} pairs of case and structure are in neither label map (absent): "
-            "undefined, left out of the means."
-        )
-    if groups:
-        origin = "given" if given else "terciles of the median volume"
-        members = "; ".join(f"{name}: {', '.join(group)}" for name, group in groups.items())
-        notes.append(f"Groups ({origin}): {members}.")
-    if labels.ignore_label is not None:
-        notes.append(f"Voxels with the ignore label ({labels.ignore_label}) in the reference are left out.")
-    return notes
-
-
-def _write_case_notes(cases: Sequence[Case], left_out: Sequence[str], remarks: Sequence[str]) -> list[str]:
-    notes = []
-    missing = sum((case.reference is None) + case.predictions.count(None) for case in cases)
-    if missing:
-        notes.append(f"Counted as empty (--allow-missing): {_count(missing, 'missing file')}.")
-    if left_out:
-        notes.append(f"Left out, because not in every folder (--common-cases): {', '.join(left_out)}.")
-    return notes + list(remarks)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def _not_written(output: Path, error: OSError) -> HyperSORTError:
+    return HyperSORTError(f"The results cannot be written to {output} ({error}); make room or choose another folder.")
 
 
 def _write_tables(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from nnunetv2_hypersort.errors import HyperSORTError
 
 # Formats without millimetres: nnU-Net counts in pixels there, and so do we.
-_PIXEL_FORMATS = (".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff")
+PIXEL_FORMATS = (".png", ".bmp", ".jpg", ".jpeg", ".tif", ".tiff")
 # Two grids are one if their corners lie closer than this many voxels: headers are rounded to float32 by some tools.
 _CORNER_TOLERANCE = 0.05
 
@@ -195,7 +195,7 @@ def _itk_grid(reader: Any, path: Path) -> Grid:
         )
     shape = tuple(int(n) for n in size[::-1])
     dims = len(shape)
-    if path.name.lower().endswith(_PIXEL_FORMATS):
+    if path.name.lower().endswith(PIXEL_FORMATS):
         spacing = _sidecar_spacing(path, dims)
         return Grid(shape, spacing, np.diag([*spacing, 1.0]))
     spacing = tuple(float(s) for s in reader.GetSpacing()[::-1])

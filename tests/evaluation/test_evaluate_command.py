@@ -253,10 +253,17 @@ def test_unusable_folders_are_explained(folders: Folders, tmp_path: Path, capsys
     assert not (tmp_path / "out").exists()
 
 
-def test_output_that_is_a_file_is_refused(folders: Folders, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_output_that_cannot_be_written_is_refused(
+    folders: Folders, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     reference, prediction, dataset_json = folders({"a": NORMAL}, {"a": NORMAL}, LABELS)
     assert run("-ref", reference, "-pred", prediction, "-djfile", dataset_json, "-o", dataset_json) == 1
     assert "cannot be made a folder" in capsys.readouterr().err
+    (tmp_path / "out" / "metrics.csv").mkdir(parents=True)
+    assert run("-ref", reference, "-pred", prediction, "-djfile", dataset_json, "-o", tmp_path / "out") == 1
+    message = capsys.readouterr().err
+    assert f"cannot be written to {tmp_path / 'out'}" in message
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["metrics.csv"]
 
 
 @pytest.mark.parametrize(
@@ -367,3 +374,4 @@ def test_dataset_of_pictures(tmp_path: Path) -> None:
         tmp_path / "ref", [tmp_path / "pred"], dataset_json, tmp_path / "out", num_processes=1, progress=False
     )
     np.testing.assert_array_equal(result.table.values[0, 0, 0], [1, 0, 1, 0, 1])
+    assert "read mm as pixels" in result.markdown
