@@ -12,6 +12,7 @@ from nnunetv2_hypersort.evaluation.case_scores import HIGHER_IS_BETTER, METRICS
 from nnunetv2_hypersort.evaluation.score_table import ScoreTable, average_within_subjects, weighted_mean
 
 MEAN = "mean"
+Row = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -54,16 +55,17 @@ class Aggregate:
     """Everything that is said about a set of methods.
 
     Attributes:
-        rows: Name -> kind ("label", "group" or "mean") of the rows of the result tables, in order.
+        rows: The rows of the result tables, in order: (kind, name), where kind is "label", "group" or "mean", and the
+            indices of the structures that the row averages.
         means: `means[method][row][metric]`.
         differences: `differences[row][metric]`, one entry per pair of methods.
         ranks: `ranks[row][metric][method]`; empty if some method has no value.
     """
 
-    rows: dict[tuple[str, str], list[int]]
-    means: dict[str, dict[tuple[str, str], dict[str, Interval]]]
-    differences: dict[tuple[str, str], dict[str, list[Difference]]]
-    ranks: dict[tuple[str, str], dict[str, dict[str, Rank]]]
+    rows: dict[Row, list[int]]
+    means: dict[str, dict[Row, dict[str, Interval]]]
+    differences: dict[Row, dict[str, list[Difference]]]
+    ranks: dict[Row, dict[str, dict[str, Rank]]]
 
 
 def aggregate(
@@ -80,7 +82,7 @@ def aggregate(
     Returns:
         Means, paired differences and ranks for each structure, each group and the mean of all structures.
     """
-    rows: dict[tuple[str, str], list[int]] = {("label", name): [i] for i, name in enumerate(table.structures)}
+    rows: dict[Row, list[int]] = {("label", name): [i] for i, name in enumerate(table.structures)}
     rows |= {("group", name): list(members) for name, members in groups.items()}
     rows[MEAN, MEAN] = list(range(len(table.structures)))
 
@@ -115,8 +117,8 @@ def average_groups_per_case(table: ScoreTable, groups: Mapping[str, Sequence[int
 
 
 def _average_rows(
-    by_subject: NDArray[np.float64], draws: NDArray[np.int64], rows: Mapping[tuple[str, str], list[int]]
-) -> tuple[dict[tuple[str, str], NDArray[np.float64]], dict[tuple[str, str], NDArray[np.float64]]]:
+    by_subject: NDArray[np.float64], draws: NDArray[np.int64], rows: Mapping[Row, list[int]]
+) -> tuple[dict[Row, NDArray[np.float64]], dict[Row, NDArray[np.float64]]]:
     """Average (M, S, L, K) over subjects, then over the labels of each row: (M, K), and (M, R, K) per resample."""
     everyone = np.ones((1, by_subject.shape[-3]))
     label_means = weighted_mean(everyone, by_subject)[..., 0, :, :]
@@ -128,11 +130,9 @@ def _average_rows(
 
 
 def _compare(
-    table: ScoreTable, draws: NDArray[np.int64], rows: Mapping[tuple[str, str], list[int]]
-) -> dict[tuple[str, str], dict[str, list[Difference]]]:
-    differences: dict[tuple[str, str], dict[str, list[Difference]]] = {
-        row: {metric: [] for metric in METRICS} for row in rows
-    }
+    table: ScoreTable, draws: NDArray[np.int64], rows: Mapping[Row, list[int]]
+) -> dict[Row, dict[str, list[Difference]]]:
+    differences: dict[Row, dict[str, list[Difference]]] = {row: {metric: [] for metric in METRICS} for row in rows}
     for first, second in combinations(range(len(table.methods)), 2):
         # Undefined in one method means undefined as a difference: NaN carries over.
         paired = table.values[second] - table.values[first]

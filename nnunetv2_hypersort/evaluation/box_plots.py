@@ -1,5 +1,8 @@
 """Box plots of one metric, one box per structure and method."""
 
+import inspect
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -33,6 +36,9 @@ def draw_box_plot(table: ScoreTable, metric: str) -> Figure | None:
     axes = figure.add_subplot()
     limit = _choose_limit(values, only_one, metric)
     jitter = np.random.default_rng(0)
+    # Matplotlib 3.10 renamed this option.
+    renamed = "orientation" in inspect.signature(axes.boxplot).parameters
+    horizontal: dict[str, Any] = {"orientation": "horizontal"} if renamed else {"vert": False}
     for m, method in enumerate(table.methods):
         colour = COLOURS[m % len(COLOURS)]
         for s in range(num_structures):
@@ -44,7 +50,7 @@ def draw_box_plot(table: ScoreTable, metric: str) -> Figure | None:
             axes.boxplot(
                 column[defined],
                 positions=[height],
-                orientation="horizontal",
+                **horizontal,
                 widths=0.75 * step,
                 showfliers=False,
                 patch_artist=True,

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nnunetv2_hypersort.evaluation.aggregation import Aggregate
+from nnunetv2_hypersort.evaluation.aggregation import Aggregate, Row
 from nnunetv2_hypersort.evaluation.bootstrap import Interval
 from nnunetv2_hypersort.evaluation.case_scores import HIGHER_IS_BETTER, METRICS, UNITS
 from nnunetv2_hypersort.evaluation.score_table import ScoreTable
@@ -44,11 +44,11 @@ def draw_differences(table: ScoreTable, result: Aggregate, first: int, second: i
     return figure
 
 
-def _find_interval(result: Aggregate, row: tuple[str, str], metric: str, names: tuple[str, str]) -> Interval:
+def _find_interval(result: Aggregate, row: Row, metric: str, names: tuple[str, str]) -> Interval:
     return next(d for d in result.differences[row][metric] if (d.first, d.second) == names).interval
 
 
-def _has_value(result: Aggregate, row: tuple[str, str], metric: str, names: tuple[str, str]) -> bool:
+def _has_value(result: Aggregate, row: Row, metric: str, names: tuple[str, str]) -> bool:
     return bool(np.isfinite(_find_interval(result, row, metric, names).mean))
 
 
@@ -58,7 +58,7 @@ def _draw_panel(
     result: Aggregate,
     pair: tuple[int, int],
     metric: str,
-    rows: Sequence[tuple[str, str]],
+    rows: Sequence[Row],
 ) -> None:
     first, second = pair
     names = table.methods[first], table.methods[second]

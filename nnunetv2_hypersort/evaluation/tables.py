@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunetv2_hypersort.evaluation.aggregation import Aggregate
+from nnunetv2_hypersort.evaluation.aggregation import MEAN, Aggregate, Row
 from nnunetv2_hypersort.evaluation.bootstrap import Interval
 from nnunetv2_hypersort.evaluation.case_scores import METRICS, UNITS, Presence
 from nnunetv2_hypersort.evaluation.score_table import ScoreTable
@@ -91,9 +91,9 @@ def _format_method(table: ScoreTable, aggregate: Aggregate, m: int) -> str:
 
 def _format_differences(aggregate: Aggregate) -> str:
     header = ["difference", "label", *map(_title, METRICS), "unpaired"]
-    pairs = {(d.first, d.second) for by_metric in aggregate.differences.values() for d in by_metric["DSC"]}
+    pairs = [(d.first, d.second) for d in aggregate.differences[MEAN, MEAN]["DSC"]]
     lines = []
-    for first, second in sorted(pairs):
+    for first, second in pairs:
         for row, by_metric in aggregate.differences.items():
             found = {
                 metric: next(d for d in by_metric[metric] if (d.first, d.second) == (first, second))
@@ -111,7 +111,7 @@ def _format_differences(aggregate: Aggregate) -> str:
 
 
 def _format_ranks(table: ScoreTable, aggregate: Aggregate) -> str:
-    ranks = aggregate.ranks["mean", "mean"]
+    ranks = aggregate.ranks[MEAN, MEAN]
     header = ["method", *(f"rank by {metric} (share of resamples at rank 1)" for metric in METRICS)]
     lines = []
     for method in table.methods:
@@ -128,7 +128,7 @@ def _num_resamples(ranks: Mapping[str, Any]) -> int:
     return int(sum(next(iter(ranks.values())).counts))
 
 
-def _row_title(row: tuple[str, str]) -> str:
+def _row_title(row: Row) -> str:
     kind, name = row
     return {"label": name, "group": f"*{name}*", "mean": "**mean**"}[kind]
 

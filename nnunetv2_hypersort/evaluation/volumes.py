@@ -137,7 +137,7 @@ def _load_nifti_data(image: Any, path: Path) -> NDArray[Any]:
     if not path.name.lower().endswith(".gz"):
         return np.asarray(image.dataobj)
     with gzip.open(path) as stream:
-        array = np.asarray(type(image).from_stream(stream).dataobj)
+        array = np.asarray(image.from_file_map(image.make_file_map({"image": stream})).dataobj)
         # The checksum stands at the very end, and is compared only by who reads that far.
         while stream.read(1 << 20):
             pass
