@@ -52,17 +52,15 @@ def describe_results(
     if labels.file_ending.lower() in PIXEL_FORMATS:
         notes.append(f"{labels.file_ending} files have no millimetres: read mm as pixels (TIFF: see docs/evaluate.md).")
     counts = {presence: int(number.sum()) for presence, number in table.count_presence().items()}
-    if missing := counts[Presence.MISSED] + counts[Presence.FALSE_POSITIVE]:
+    total = f"{table.presence.size} (methods x cases x labels)"
+    if single := counts[Presence.MISSED] + counts[Presence.FALSE_POSITIVE]:
         notes.append(
-            f"{missing} of {table.presence.size} pairs of case and structure are in one label map only "
-            f"({counts[Presence.MISSED]} missed, {counts[Presence.FALSE_POSITIVE]} false positive): "
+            f"In one label map only: {single} of {total}, {counts[Presence.MISSED]} missed and "
+            f"{counts[Presence.FALSE_POSITIVE]} false positive; "
             + ("DSC, NSD and VS count as 0, HD95 and ASD as the image diagonal." if surfaces else "DSC and VS are 0.")
         )
     if absent := counts[Presence.ABSENT]:
-        notes.append(
-            f"{absent} of {table.presence.size} pairs of case and structure are in neither label map (absent): "
-            "undefined, left out of the means."
-        )
+        notes.append(f"In neither label map (absent): {absent} of {total}; undefined, left out of the means.")
     if groups:
         origin = "given" if groups_given else "terciles of the median volume"
         members = "; ".join(f"{name}: {', '.join(group)}" for name, group in groups.items())

@@ -112,7 +112,7 @@ def _format_differences(aggregate: Aggregate) -> str:
 
 def _format_ranks(table: ScoreTable, aggregate: Aggregate) -> str:
     ranks = aggregate.ranks[MEAN, MEAN]
-    header = ["method", *(f"rank by {metric} (share of resamples at rank 1)" for metric in METRICS)]
+    header = ["method", *METRICS]
     lines = []
     for method in table.methods:
         cells = []
@@ -120,7 +120,7 @@ def _format_ranks(table: ScoreTable, aggregate: Aggregate) -> str:
             rank = ranks[metric].get(method)
             cells.append(f"{rank.rank} ({rank.counts[0] / _num_resamples(ranks[metric]):.0%})" if rank else "-")
         lines.append([method, *cells])
-    return "### Ranks by the mean over labels\n\n" + _align(header, lines)
+    return "### Ranks by the mean over labels (share of resamples at rank 1)\n\n" + _align(header, lines)
 
 
 def _num_resamples(ranks: Mapping[str, Any]) -> int:
@@ -140,10 +140,13 @@ def _title(metric: str) -> str:
 def _format_interval(interval: Interval, metric: str, *, signed: bool = False) -> str:
     if not math.isfinite(interval.mean):
         return "-"
-    digits = f"{'+' if signed else ''}.{2 if UNITS[metric] else 3}f"
-    if not math.isfinite(interval.low):
-        return f"{interval.mean:{digits}}"
-    return f"{interval.mean:{digits}} [{interval.low:{digits}}, {interval.high:{digits}}]"
+    digits = 2 if UNITS[metric] else 3
+    # Adding 0 turns the -0.0 that rounding can leave into 0.0.
+    mean, low, high = (
+        f"{round(end, digits) + 0.0:{'+' if signed else ''}.{digits}f}"
+        for end in (interval.mean, interval.low, interval.high)
+    )
+    return mean if not math.isfinite(interval.low) else f"{mean} [{low}, {high}]"
 
 
 def _align(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 def write_nifti(path: Path, array: NDArray[Any], spacing: tuple[float, ...] = (1.0, 1.0, 1.0)) -> Path:
     """Write an array with axes z, y, x (spacing in the same order) as NIfTI."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    image = nibabel.Nifti1Image(array.T, np.diag([*spacing[::-1], 1.0]))
-    image.header.set_data_dtype(array.dtype)
+    image = nibabel.Nifti1Image(array.T, np.diag([*spacing[::-1], 1.0]), dtype=array.dtype)
     nibabel.save(image, path)
     return path
 

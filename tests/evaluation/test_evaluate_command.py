@@ -70,8 +70,8 @@ def test_one_method_from_files_to_tables(folders: Folders, tmp_path: Path, capsy
     printed = capsys.readouterr().out
     assert "| spleen" in printed
     assert "| **mean**" in printed
-    assert "2 of 8 pairs of case and structure are in one label map only (1 missed, 1 false positive)" in printed
-    assert "1 of 8 pairs of case and structure are in neither" in printed
+    assert "In one label map only: 2 of 8 (methods x cases x labels), 1 missed and 1 false positive;" in printed
+    assert "In neither label map (absent): 1 of 8 " in printed
     assert (tmp_path / "out" / "table.md").read_text() in printed
     for name in ("box_plot_DSC", "box_plot_HD95", "box_plot_NSD", "box_plot_ASD", "box_plot_VS", "worst_cases_pred"):
         assert (tmp_path / "out" / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
