@@ -79,10 +79,5 @@ def run_jobs(
 def _start_worker() -> None:
     # Ctrl-C reaches every process of a terminal; the main process alone says so, and ends the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # One core per worker. PyTorch comes only with the surface metrics.
+    # One core per worker: read by the libraries that are imported from here on.
     os.environ["OMP_NUM_THREADS"] = "1"
-    try:
-        import torch
-    except ImportError:
-        return
-    torch.set_num_threads(1)
