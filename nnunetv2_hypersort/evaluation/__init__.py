@@ -1,0 +1,27 @@
+"""Evaluation of segmentations: DSC, HD95, NSD, ASD and volume similarity, with intervals over subjects."""
+
+from nnunetv2_hypersort.evaluation.case_scores import (
+    METRICS,
+    Presence,
+    StructureScores,
+    compute_case_scores,
+)
+from nnunetv2_hypersort.evaluation.evaluate import (
+    Evaluation,
+    estimate_tolerance_of_annotators,
+    evaluate_folders,
+)
+from nnunetv2_hypersort.evaluation.labels import LabelScheme, Structure, read_label_scheme
+
+__all__ = [
+    "METRICS",
+    "Evaluation",
+    "LabelScheme",
+    "Presence",
+    "Structure",
+    "StructureScores",
+    "compute_case_scores",
+    "estimate_tolerance_of_annotators",
+    "evaluate_folders",
+    "read_label_scheme",
+]

@@ -1,0 +1,64 @@
+"""Draws every figure of an evaluation."""
+
+import os
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from nnunetv2_hypersort.evaluation.aggregation import Aggregate
+from nnunetv2_hypersort.evaluation.box_plots import draw_box_plot
+from nnunetv2_hypersort.evaluation.case_scores import METRICS
+from nnunetv2_hypersort.evaluation.cases import Case
+from nnunetv2_hypersort.evaluation.difference_plots import draw_differences
+from nnunetv2_hypersort.evaluation.labels import LabelScheme
+from nnunetv2_hypersort.evaluation.score_table import ScoreTable
+from nnunetv2_hypersort.evaluation.worst_cases import draw_worst_cases
+from nnunetv2_hypersort.files import atomic_path
+
+
+def draw_figures(
+    folder: Path,
+    table: ScoreTable,
+    result: Aggregate,
+    *,
+    cases: Sequence[Case],
+    labels: LabelScheme,
+    images: str | os.PathLike[str] | None = None,
+) -> list[Path]:
+    """Draw box plots per metric, difference plots per pair of methods, and the worst cases of each method.
+
+    Args:
+        folder: Where the PNG files go.
+        table: The scores.
+        result: Means and differences.
+        cases: The files of the cases, for the worst ones are read again.
+        labels: The structures.
+        images: Folder with images to lay below the contours.
+
+    Returns:
+        The files.
+    """
+    folder.mkdir(exist_ok=True)
+    files = []
+    for metric in METRICS:
+        figure = draw_box_plot(table, metric)
+        if figure is not None:
+            files.append(_save(figure, folder / f"box_plot_{metric}.png"))
+    for first, second in combinations(range(len(table.methods)), 2):
+        names = [table.methods[index].replace("/", "__") for index in (second, first)]
+        files.append(
+            _save(draw_differences(table, result, first, second), folder / f"difference_{'_minus_'.join(names)}.png")
+        )
+    for method, name in enumerate(table.methods):
+        figure = draw_worst_cases(table, method, cases=cases, labels=labels, images=images)
+        if figure is not None:
+            files.append(_save(figure, folder / f"worst_cases_{name.replace('/', '__')}.png"))
+    return files
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=120)
+    return path

@@ -1,0 +1,101 @@
+"""Computes the scores of every case, in parallel."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tqdm import tqdm
+
+from nnunetv2_hypersort.evaluation.case_scores import StructureScores, compute_case_scores
+from nnunetv2_hypersort.evaluation.cases import Case
+from nnunetv2_hypersort.evaluation.labels import LabelScheme
+from nnunetv2_hypersort.evaluation.pool import run_jobs
+from nnunetv2_hypersort.evaluation.reading import CaseReader, check_grids, report_problems
+from nnunetv2_hypersort.evaluation.surface import is_monai_installed
+
+
+@dataclass(frozen=True)
+class CaseJob:
+    """One case to be scored, and what is needed for it."""
+
+    case: Case
+    labels: LabelScheme
+    nsd_tolerances: tuple[float, ...]
+    check_only: bool
+
+
+@dataclass
+class CaseResult:
+    """What came of a case: scores per method and structure, or the problems of its files."""
+
+    scores: list[list[StructureScores]] = field(default_factory=list)
+    has_surfaces: bool = False
+    problems: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+
+def score_cases(
+    cases: Sequence[Case],
+    *,
+    labels: LabelScheme,
+    nsd_tolerances: Sequence[float],
+    num_processes: int,
+    progress: bool = True,
+) -> tuple[list[list[list[StructureScores]]], bool, list[str]]:
+    """Score all predictions of all cases.
+
+    The headers of all files are compared first. After the first problem nothing is computed any more, but the
+    remaining files are still read, so that the user learns of every problem at once.
+
+    Args:
+        cases: The cases.
+        labels: The structures.
+        nsd_tolerances: One tolerance in mm per structure.
+        num_processes: Number of worker processes.
+        progress: Whether to show a progress bar on the standard error stream.
+
+    Returns:
+        `scores[method][case][structure]`; whether the surface metrics could be computed (MONAI is installed); and
+        remarks on files that were read in spite of an oddity.
+
+    Raises:
+        HyperSORTError: At least one file is unusable. The message has one sentence for each of them.
+    """
+    # Dictionaries serve as ordered sets: the header and the content of a broken file give the same sentence.
+    problems = dict.fromkeys(check_grids(cases))
+    results = [CaseResult() for _ in cases]
+
+    def make_job(index: int) -> CaseJob:
+        return CaseJob(cases[index], labels, tuple(nsd_tolerances), check_only=bool(problems))
+
+    with tqdm(total=len(cases), desc="evaluate", unit="case", disable=not progress) as bar:
+        for index, result in run_jobs(score_case, make_job, len(cases), num_processes=num_processes):
+            results[index] = result
+            problems |= dict.fromkeys(result.problems)
+            bar.update()
+    if problems:
+        raise report_problems(list(problems))
+    remarks = dict.fromkeys(remark for result in results for remark in result.remarks)
+    num_methods = len(cases[0].predictions)
+    scores = [[result.scores[method] for result in results] for method in range(num_methods)]
+    return scores, all(result.has_surfaces for result in results), list(remarks)
+
+
+def score_case(job: CaseJob) -> CaseResult:
+    """Read the files of a case and, unless they are only to be checked, score each prediction."""
+    reader = CaseReader(job.case, job.labels)
+    # Asked here, in the worker, so that the main process need not wait for PyTorch.
+    surfaces = not job.check_only and is_monai_installed()
+    scores = [
+        compute_case_scores(
+            pair.reference,
+            pair.prediction,
+            labels=job.labels,
+            spacing=pair.spacing,
+            nsd_tolerances=job.nsd_tolerances,
+            diagonal=pair.diagonal,
+            surfaces=surfaces,
+        )
+        for pair in reader.read_pairs()
+        if not job.check_only
+    ]
+    return CaseResult(scores, surfaces, reader.problems, reader.remarks)
