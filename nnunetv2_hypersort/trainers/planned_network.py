@@ -142,7 +142,7 @@ class PlannedHyperNetwork(HyperNetwork):
             raise HyperSORTError(
                 f"The checkpoint of fold {latent.fold} does not fit the network that plans.json describes, as when the "
                 f"model was trained anew with other settings since. Predict with a newer checkpoint (`-chk`), or put "
-                f"the plans.json of that training back. PyTorch says: {error}"
+                f"the plans.json of that training back. PyTorch says: {str(error)[:300]}"
             ) from error
         coordinates = torch.as_tensor(latent.coordinates, dtype=torch.float32, device=self.latents.values.device)
         with self.materialised(coordinates):

@@ -1,6 +1,5 @@
 """Small label maps in folders, as `hypersort evaluate` meets them."""
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,16 +7,6 @@ from typing import Any
 import pytest
 from evaluation_helpers import write_dataset_json, write_nifti
 from numpy.typing import NDArray
-
-REPOSITORY = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="session")
-def shared_data() -> Path:
-    folder = Path(os.environ.get("HYPERSORT_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
-    if not folder.is_dir():
-        pytest.skip(f"no real data: {folder} is absent (set HYPERSORT_TEST_DATA to the folder that holds it)")
-    return folder
 
 
 @pytest.fixture

@@ -60,11 +60,10 @@ def test_predicting_from_python(model, preprocessed, tmp_path):
     assert [path.name for path in out.glob("*.nii.gz")] == ["phantom_test_00.nii.gz"]
     account = json.loads((out / "plans.json").read_text())["hypersort"]["prediction"]
     np.testing.assert_allclose(account["folds"]["0"]["coordinates"], chosen[0].coordinates)
-    for other, said in (("mode", "begun with another latent"), ("0.1,0.2", "begun with another latent")):
-        with pytest.raises(HyperSORTError, match=said):
-            predict_from_model_folder(
-                model, images, out, latent=other, continue_prediction=True, device="cpu", **options
-            )
+    options |= {"continue_prediction": True, "device": "cpu"}
+    for other in ("mode", "0.1,0.2"):
+        with pytest.raises(HyperSORTError, match="begun with another latent"):
+            predict_from_model_folder(model, images, out, latent=other, **options)
     coordinates = ",".join(repr(float(value)) for value in chosen[0].coordinates)
     predict_from_model_folder(model, images, out, latent=coordinates, **options)
     plans = json.loads((out / "plans.json").read_text())
