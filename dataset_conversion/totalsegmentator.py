@@ -113,7 +113,7 @@ def read_totalsegmentator(source: Path, options: TotalSegmentatorOptions) -> "Co
         default_name=NAMES[modality],
         description=Description(
             name=NAMES[modality],
-            description=f"TotalSegmentator {modality} data set, {len(plan.names)} labels",
+            description=f"TotalSegmentator {modality} data set; number of labels: {len(plan.names)}",
             channel_name=modality,
             licence=release.licence,
             reference=release.reference,
