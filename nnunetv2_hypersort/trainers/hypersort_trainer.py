@@ -35,6 +35,9 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
     they are stored in the plans beside the checkpoints.
     """
 
+    is_ddp: bool
+    enable_deep_supervision: bool
+
     def __init__(
         self,
         plans: dict[str, Any],
@@ -195,8 +198,7 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
     def _build_case_loss(self) -> Any:
         # nnU-Net's own loss (or a subclass's) for one sample at full resolution. With DDP the Dice of a batch is
         # summed over processes; the loss of a case is its own.
-        is_ddp: bool = self.is_ddp
-        enable_deep_supervision: bool = self.enable_deep_supervision
+        is_ddp, enable_deep_supervision = self.is_ddp, self.enable_deep_supervision
         self.is_ddp = self.enable_deep_supervision = False
         try:
             return self._build_loss()
