@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib import style as matplotlib_style
@@ -40,31 +41,31 @@ def save_demo_picture(
             figure.savefig(temporary, dpi=100)
 
 
-def _draw_latents(axes: object, latents: Mapping[str, np.ndarray], styles: Mapping[str, tuple[str, str]]) -> None:
+def _draw_latents(axes: Any, latents: Mapping[str, np.ndarray], styles: Mapping[str, tuple[str, str]]) -> None:
     for style in phantom.STYLES:
         cases = [case for case in latents if styles[case] == (style, "none")]
         points = np.array([latents[case] for case in cases])
-        axes.scatter(points[:, 0], points[:, 1], s=26, color=_COLOURS[style], label=f"drawn '{style}'")  # type: ignore[attr-defined]
+        axes.scatter(points[:, 0], points[:, 1], s=26, color=_COLOURS[style], label=f"drawn '{style}'")
     wrong = np.array([latents[case] for case in latents if styles[case][1] != "none"])
     if len(wrong):
-        axes.scatter(wrong[:, 0], wrong[:, 1], s=60, marker="x", color="black", label="wrong label")  # type: ignore[attr-defined]
-    axes.set(title="Latents of the training cases\n(styles and errors were not told)", xlabel="z_0", ylabel="z_1")  # type: ignore[attr-defined]
-    axes.legend(fontsize=9)  # type: ignore[attr-defined]
+        axes.scatter(wrong[:, 0], wrong[:, 1], s=60, marker="x", color="black", label="wrong label")
+    axes.set(title="Latents of the training cases\n(styles and errors were not told)", xlabel="z_0", ylabel="z_1")
+    axes.legend(fontsize=9)
 
 
-def _draw_slice(axes: object, style: str, folder: Path, dataset: Path) -> None:
+def _draw_slice(axes: Any, style: str, folder: Path, dataset: Path) -> None:
     file = sorted(folder.glob("*.nii.gz"))[0]
     image = load(dataset / "imagesTs" / file.name.replace(".nii.gz", "_0000.nii.gz"))
     drawn = load(dataset / phantom.held_out_folder(phantom.STYLES[0]) / file.name)
     excluded = drawn.astype(bool) & ~load(dataset / phantom.held_out_folder(phantom.STYLES[2]) / file.name).astype(bool)
     level = int(excluded.sum(axis=(0, 1)).argmax())
-    axes.imshow(image[:, :, level].T, cmap="gray", vmin=-150, vmax=250)  # type: ignore[attr-defined]
+    axes.imshow(image[:, :, level].T, cmap="gray", vmin=-150, vmax=250)
     reference = load(dataset / phantom.held_out_folder(style) / file.name)
     for volume, look in (
         (reference, {"colors": "white", "linestyles": "dotted"}),
         (load(folder / file.name), {"colors": _COLOURS[style]}),
     ):
         if volume[:, :, level].any():
-            axes.contour(volume[:, :, level].T, [0.5], linewidths=2, **look)  # type: ignore[attr-defined]
-    axes.set(title=f"A held-out scan, latent of a case drawn\n'{style}' (dotted: the label in that style)")  # type: ignore[attr-defined]
-    axes.set_axis_off()  # type: ignore[attr-defined]
+            axes.contour(volume[:, :, level].T, [0.5], linewidths=2, **look)
+    axes.set(title=f"A held-out scan, latent of a case drawn\n'{style}' (dotted: the label in that style)")
+    axes.set_axis_off()
