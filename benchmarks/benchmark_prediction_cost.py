@@ -5,8 +5,8 @@
 Both sides are nnU-Net's own predictor on the planned network, given the same weights: plain `nnUNetTrainer` weights on
 one side, the HyperSORT checkpoint of the zero latent on the other, through nnU-Net's `load_state_dict` for every case.
 The two take turns, A B B A, so that a machine whose speed drifts slows both; the ratio is taken block by block. By
-default one thread: threads waiting for each other are the largest noise on a shared machine. Processor seconds are measured beside
-wall seconds, since other work on the machine touches them less.
+default one thread: threads waiting for each other are the largest noise on a shared machine. Processor seconds are
+measured beside wall seconds, since other work on the machine touches them less.
 """
 
 import argparse
