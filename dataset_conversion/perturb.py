@@ -252,6 +252,7 @@ def _claim(destination: Path, dataset: RawDataset, spec: PerturbationSpec, seed:
 def _description(dataset: RawDataset, spec: PerturbationSpec, seed: int) -> dict[str, Any]:
     return {
         "source": dataset.folder.name,
+        # Steps and kinds of errors are dataclasses; the protocols they are typed as cannot say so.
         "cases": len(dataset.cases),
         "seed": seed,
         "styles": {

@@ -33,7 +33,7 @@ def parse_dataclass(kind: type[T], content: Any, where: str) -> T:
     Raises:
         HyperSORTError: A key is unknown or missing, or a value is not accepted.
     """
-    known: dict[str, Field[Any]] = {item.name: item for item in fields(kind)}  # type: ignore[arg-type]
+    known: dict[str, Field[Any]] = {item.name: item for item in fields(kind)}  # type: ignore[arg-type]  # always a dataclass
     content = {} if content is None else content
     if not isinstance(content, dict):
         expected = ", ".join(known) or "no settings"

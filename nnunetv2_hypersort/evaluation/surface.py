@@ -40,7 +40,7 @@ class SurfaceScores:
 def is_monai_installed() -> bool:
     """Whether the optional extra `[metrics]` is there."""
     try:
-        import monai.metrics  # noqa: F401
+        import monai.metrics  # noqa: F401  # only whether it can be imported
     except ImportError:
         return False
     return True

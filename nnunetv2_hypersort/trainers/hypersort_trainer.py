@@ -212,6 +212,14 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
         self._trained_here = True
         super().run_training()
 
+    def on_train_start(self) -> None:
+        """Start as nnU-Net does; a continued training first rebuilds the tables from its checkpoint."""
+        super().on_train_start()
+        if self.current_epoch > 0:
+            # They may be of another state than the checkpoint, or lost. Not done where a checkpoint is loaded only to
+            # validate: `--val_best` would leave the tables of an older epoch behind.
+            self._write_run_files(with_map=True)
+
     def on_epoch_start(self) -> None:
         """Reseed if a seed is set, so that a continued training draws what an uninterrupted one would."""
         super().on_epoch_start()
@@ -404,8 +412,6 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
         """
         self._check_checkpoint(filename_or_checkpoint)
         super().load_checkpoint(filename_or_checkpoint)
-        # They may be of a later or an earlier state than this checkpoint, or lost.
-        self._write_run_files(with_map=True)
         self._take_training_cases()
 
     def _check_checkpoint(self, filename: str) -> None:

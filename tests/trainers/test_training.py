@@ -255,9 +255,25 @@ def test_lost_tables_are_rebuilt_from_the_checkpoint(make_trainer):
     before = {name: (folder / name).read_bytes() for name in names}
     for name in (*names, "latent_map.png"):
         (folder / name).unlink()
-    make_trainer(None, continue_training=True).load_checkpoint(str(folder / "checkpoint_final.pth"))
+    continued = make_trainer(None, continue_training=True)
+    continued.load_checkpoint(str(folder / "checkpoint_final.pth"))
+    continued.on_train_start()
     assert {name: (folder / name).read_bytes() for name in names} == before
     assert (folder / "latent_map.png").is_file()
+
+
+def test_validating_an_older_checkpoint_leaves_the_tables_of_the_newest(make_trainer):
+    dying = make_trainer(SHORT, kind=DiesAfterTwoEpochs)
+    with pytest.raises(Killed):
+        dying.run_training()
+    folder = Path(dying.output_folder)
+    older = (folder / "checkpoint_latest.pth").rename(folder / "checkpoint_older.pth")
+    make_trainer(SHORT).run_training()
+    before = (folder / "latents.csv").read_bytes()
+    validating = make_trainer(None)
+    validating.load_checkpoint(str(older))
+    assert validating.current_epoch == 2
+    assert (folder / "latents.csv").read_bytes() == before
 
 
 def test_a_fold_beyond_the_split_file_knows_who_trains_what(make_trainer):
