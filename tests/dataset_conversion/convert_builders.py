@@ -1,7 +1,6 @@
 """Generated downloads with the names, types and headers of the published ones."""
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -118,12 +117,3 @@ def break_checksum(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[-8] ^= 0xFF
     path.write_bytes(bytes(content))
-
-
-def shared_data() -> Path | None:
-    """Return the folder with real data, or None where it is absent."""
-    beside = Path(__file__).resolve().parents[3] / "shared" / "data"
-    for folder in (os.environ.get("HYPERSORT_TEST_DATA"), beside):
-        if folder and Path(folder).is_dir():
-            return Path(folder)
-    return None

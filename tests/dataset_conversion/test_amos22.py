@@ -19,7 +19,6 @@ from convert_builders import (
     make_amos,
     save,
     set_nnunet_folders,
-    shared_data,
     truncate,
 )
 
@@ -331,10 +330,8 @@ def test_mri_from_a_list_of_ct_only(raw, source):
         convert(source, modality="mri")
 
 
-def test_real_task1_file_and_label_maps(raw, tmp_path):
-    data = shared_data()
-    if data is None:
-        pytest.skip("shared data folder is absent")
+def test_real_task1_file_and_label_maps(raw, tmp_path, shared_data):
+    data = shared_data
     import nibabel
 
     example = data / "amos22_example"

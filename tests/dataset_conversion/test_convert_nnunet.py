@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from convert_builders import SHEARED, amos_label, ct, make_amos, save, set_nnunet_folders, shared_data
+from convert_builders import SHEARED, amos_label, ct, make_amos, save, set_nnunet_folders
 
 from nnunetv2_hypersort.cli.main import main
 
@@ -30,10 +30,8 @@ def plan_and_preprocess(*ids):
     )
 
 
-def test_plan_and_preprocess_with_verification(tmp_path, monkeypatch):
-    data = shared_data()
-    if data is None:
-        pytest.skip("shared data folder is absent")
+def test_plan_and_preprocess_with_verification(tmp_path, monkeypatch, shared_data):
+    data = shared_data
     raw = set_nnunet_folders(tmp_path / "nnunet", monkeypatch)
     shape = (40, 36, 16)
     amos = make_amos(tmp_path / "amos22", train=(1, 4, 5), validation=(8,))

@@ -19,7 +19,6 @@ from convert_builders import (
     make_totalsegmentator,
     save,
     set_nnunet_folders,
-    shared_data,
     truncate,
 )
 
@@ -356,10 +355,8 @@ def test_mixed_and_foreign_folders_are_refused(raw, source, tmp_path):
         convert(source)
 
 
-def test_real_masks_give_the_label_map_of_the_project_s_own_tool(raw, tmp_path):
-    data = shared_data()
-    if data is None:
-        pytest.skip("shared data folder is absent")
+def test_real_masks_give_the_label_map_of_the_project_s_own_tool(raw, tmp_path, shared_data):
+    data = shared_data
     example = data / "totalsegmentator_example"
     case = tmp_path / "Totalsegmentator_dataset_v201" / "s0000"
     case.mkdir(parents=True)
