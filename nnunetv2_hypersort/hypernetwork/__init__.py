@@ -1,6 +1,7 @@
 """Latents that become network weights: pure PyTorch, no nnU-Net."""
 
 from nnunetv2_hypersort.hypernetwork.basis import BasisGenerator
+from nnunetv2_hypersort.hypernetwork.case_gradients import CaseGradients
 from nnunetv2_hypersort.hypernetwork.full import FullGenerator
 from nnunetv2_hypersort.hypernetwork.hypernetwork import HyperNetwork
 from nnunetv2_hypersort.hypernetwork.latent_table import LatentTable
@@ -10,6 +11,7 @@ from nnunetv2_hypersort.hypernetwork.weight_generator import WeightGenerator
 
 __all__ = [
     "BasisGenerator",
+    "CaseGradients",
     "FullGenerator",
     "HyperNetwork",
     "LatentTable",

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
+from nnunetv2_hypersort.hypernetwork.case_gradients import fit_code
 from nnunetv2_hypersort.hypernetwork.latent_code import LatentCode
 from nnunetv2_hypersort.hypernetwork.weight_generator import WeightGenerator
 
@@ -40,6 +41,18 @@ class BasisGenerator(WeightGenerator):
             name: torch.tensordot(coefficients, basis, dims=1)
             for name, basis in zip(self.names, self.basis, strict=True)
         }
+
+    @torch.no_grad()
+    def align(self, latents: torch.Tensor, directions: Mapping[str, torch.Tensor]) -> None:
+        """Make the first basis vectors the directions, mixed as the latents are; see `WeightGenerator.align`.
+
+        The other basis vectors stay random with coefficients of zero, so they are learnt from the first step on.
+        """
+        used = min(latents.shape[1], self.coefficients.out_features)
+        self.coefficients.weight.zero_()
+        self.coefficients.weight[:used] = fit_code(self.code(latents), latents[:, :used]).T
+        for name, basis in zip(self.names, self.basis, strict=True):
+            basis[:used] = directions[name][:used] if name in directions else 0
 
 
 def _spread(parameter: torch.Tensor) -> float:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
+from nnunetv2_hypersort.hypernetwork.case_gradients import CaseGradients
 from nnunetv2_hypersort.hypernetwork.latent_table import LatentTable
 from nnunetv2_hypersort.hypernetwork.per_sample_norm import allow_per_sample_affine
 from nnunetv2_hypersort.hypernetwork.weight_generator import WeightGenerator
@@ -40,17 +41,18 @@ class HyperNetwork(nn.Module):
         # named_parameters() names a parameter that several modules share once.
         parameters = {name: parameter.detach() for name, parameter in primary.named_parameters()}
         self._places = _places(primary)
-        affine = {
+        normalising = {
             f"{prefix}.{name}" if prefix else name
             for prefix, module in primary.named_modules()
             if isinstance(module, NORMALISATIONS)
             for name, _ in module.named_parameters(recurse=False)
         }
+        affine = {name: parameter for name, parameter in parameters.items() if name in normalising}
         self.primary = primary
-        self.generator = make_generator(
-            parameters, {name: parameter for name, parameter in parameters.items() if name in affine}
-        )
+        self.generator = make_generator(parameters, affine)
         self.latents = latents
+        self.affine_sizes = {name: parameter.numel() for name, parameter in affine.items()}
+        self.case_gradients = CaseGradients(sum(self.affine_sizes.values()))
         if not self.generator.residual:
             # The primary network is a mould then: its own values are never used, so there is nothing to train.
             primary.requires_grad_(False)
@@ -62,13 +64,16 @@ class HyperNetwork(nn.Module):
         """The primary network's decoder (nnU-Net switches deep supervision there)."""
         return self.primary.decoder
 
-    def forward(self, x: torch.Tensor, latents: torch.Tensor | None = None) -> Any:
+    def forward(self, x: torch.Tensor, latents: torch.Tensor | None = None, offsets: torch.Tensor | None = None) -> Any:
         """Run the primary network with the parameters that the latents generate.
 
         Args:
             x: Input, shape (batch, channels, ...).
             latents: Shape (batch, dim) for one latent per sample, or (1, dim) for one latent for all. None runs the
                 primary network with the values it holds: those of the materialised latent.
+            offsets: Shape (batch, number of affine parameters), with latents of the same batch size: added to the
+                affine parameters of the normalisation layers, each sample its own. Their gradients are those of
+                single samples, which the spectral start gathers.
 
         Returns:
             What the primary network returns.
@@ -80,10 +85,12 @@ class HyperNetwork(nn.Module):
             if not self._shows_a_latent and not self.generator.residual:
                 raise RuntimeError("this network has no weights of its own: materialise a latent first")
             return self.primary(x)
-        if _all_equal(latents):
+        if offsets is None and _all_equal(latents):
             latents = latents[:1]
         parameters = self.generate(latents)
-        if latents.shape[0] == 1:
+        if offsets is not None:
+            parameters = self._moved(parameters, offsets)
+        elif latents.shape[0] == 1:
             return self._call({name: values[0] for name, values in parameters.items()}, x)
         if self._per_sample_names.issuperset(parameters):
             return self._call(parameters, x)
@@ -110,6 +117,14 @@ class HyperNetwork(nn.Module):
             if not self.generator.residual:
                 return generated
             return {name: self.primary.get_parameter(name) + offset for name, offset in generated.items()}
+
+    @torch.no_grad()
+    def start_from_gradients(self) -> None:
+        """End the warm-up: give the cases latents from their gradients, and let the generator move along them."""
+        latents, directions = self.case_gradients.solve(self.latents.dim)
+        parts = directions.split(list(self.affine_sizes.values()), dim=1)
+        self.generator.align(latents, dict(zip(self.affine_sizes, parts, strict=True)))
+        self.latents.place(latents)
 
     @torch.no_grad()
     def materialise(self, latent: torch.Tensor) -> None:
@@ -139,6 +154,14 @@ class HyperNetwork(nn.Module):
             yield
         finally:
             self.restore()
+
+    def _moved(self, parameters: dict[str, torch.Tensor], offsets: torch.Tensor) -> dict[str, torch.Tensor]:
+        parts = offsets.split(list(self.affine_sizes.values()), dim=1)
+        moved = {
+            name: parameters.get(name, self.primary.get_parameter(name)) + part
+            for (name, part) in zip(self.affine_sizes, parts, strict=True)
+        }
+        return {**parameters, **moved}
 
     def _write(self, values: Mapping[str, torch.Tensor]) -> None:
         for name, value in values.items():

@@ -28,6 +28,7 @@ class LatentTable(nn.Module):
     values: torch.Tensor
     first_moment: torch.Tensor
     second_moment: torch.Tensor
+    steps: torch.Tensor
     visits: torch.Tensor
     loss: torch.Tensor
     encoded_ids: torch.Tensor
@@ -40,6 +41,7 @@ class LatentTable(nn.Module):
         self.register_buffer("values", torch.zeros(0, dim))
         self.register_buffer("first_moment", torch.zeros(0, dim))
         self.register_buffer("second_moment", torch.zeros(0, dim))
+        self.register_buffer("steps", torch.zeros(0, dtype=torch.int64))
         self.register_buffer("visits", torch.zeros(0, dtype=torch.int64))
         self.register_buffer("loss", torch.zeros(0))
         self.register_buffer("encoded_ids", encode_json([]))
@@ -76,7 +78,7 @@ class LatentTable(nn.Module):
             np.stack([_draw(case, self.dim, init_std, seed) for case in joined]) if joined else np.zeros((0, self.dim))
         )
         is_new = sources < 0
-        for name in ("values", "first_moment", "second_moment", "visits", "loss"):
+        for name in ("values", "first_moment", "second_moment", "steps", "visits", "loss"):
             old = getattr(self, name)
             new = old.new_zeros(len(case_ids), *old.shape[1:])
             new[~is_new] = old[sources[~is_new]]
@@ -104,7 +106,8 @@ class LatentTable(nn.Module):
         """Take one Adam step (Kingma and Ba 2015, algorithm 1) in the rows of the cases that were drawn.
 
         A row that occurs several times is stepped once, with the sum of its gradients. A row whose gradient is not
-        finite (half precision overflows now and then) is left as it is.
+        finite (half precision overflows now and then) is left as it is. Visits are not counted here: during a warm-up
+        cases are visited and not stepped.
 
         Args:
             rows: Shape (n,), int64; may hold a row several times.
@@ -118,20 +121,31 @@ class LatentTable(nn.Module):
         summed = torch.zeros(len(drawn), self.dim, device=self.values.device).index_add_(0, place, gradients)
         finite = torch.isfinite(summed).all(1)
         drawn, summed = drawn[finite], summed[finite]
-        visits = self.visits[drawn] + 1
+        steps = self.steps[drawn] + 1
         first = torch.lerp(summed, self.first_moment[drawn], betas[0])
         second = torch.lerp(summed**2, self.second_moment[drawn], betas[1])
-        bias_first = 1 - betas[0] ** visits[:, None]
-        bias_second = 1 - betas[1] ** visits[:, None]
+        bias_first = 1 - betas[0] ** steps[:, None]
+        bias_second = 1 - betas[1] ** steps[:, None]
         self.values[drawn] -= lr * (first / bias_first) / ((second / bias_second).sqrt() + eps)
-        self.first_moment[drawn], self.second_moment[drawn], self.visits[drawn] = first, second, visits
+        self.first_moment[drawn], self.second_moment[drawn], self.steps[drawn] = first, second, steps
+
+    @torch.no_grad()
+    def place(self, latents: torch.Tensor) -> None:
+        """Put all latents, shape (cases, dim), somewhere else; their optimisers start anew."""
+        self.values.copy_(latents)
+        for state in (self.first_moment, self.second_moment, self.steps):
+            state.zero_()
+
+    @torch.no_grad()
+    def count_visits(self, rows: torch.Tensor) -> None:
+        """Count one visit of each case in `rows`, shape (n,), int64; a case that occurs several times counts once."""
+        self.visits[torch.unique(rows.to(self.visits.device))] += 1
 
     @torch.no_grad()
     def record_losses(self, rows: torch.Tensor, losses: torch.Tensor) -> None:
         """Update the running mean of the loss of each case: the plain mean at first, then over about 10 visits.
 
-        A case that occurs several times counts once, with the mean of its losses. Call it after `step`, which counts
-        the visits.
+        A case that occurs several times counts once, with the mean of its losses. Call it after `count_visits`.
 
         Args:
             rows: Shape (n,), int64.

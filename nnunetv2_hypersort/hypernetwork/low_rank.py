@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
+from nnunetv2_hypersort.hypernetwork.case_gradients import fit_code
 from nnunetv2_hypersort.hypernetwork.latent_code import LatentCode
 from nnunetv2_hypersort.hypernetwork.weight_generator import WeightGenerator
 
@@ -55,3 +56,16 @@ class LowRankGenerator(WeightGenerator):
                 scaled = left * (code @ factors)[:, None, :]
                 offsets[name] = (scaled @ right).reshape(-1, *shape)
         return offsets
+
+    @torch.no_grad()
+    def align(self, latents: torch.Tensor, directions: Mapping[str, torch.Tensor]) -> None:
+        """Fit the vectors of the parameters that move; see `WeightGenerator.align`.
+
+        A convolution has factors of zero then, but U and V that are not, so it learns from the first step on.
+        """
+        code = self.code(latents)
+        names = [name for name, shape in self.shapes.items() if len(shape) < 2]
+        for name, vectors in zip(names, self.vectors, strict=True):
+            vectors.copy_(fit_code(code, latents @ directions[name]) if name in directions else vectors * 0)
+        for factors in self.factors:
+            factors.zero_()

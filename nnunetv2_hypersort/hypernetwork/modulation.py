@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
+from nnunetv2_hypersort.hypernetwork.case_gradients import fit_code
 from nnunetv2_hypersort.hypernetwork.latent_code import LatentCode
 from nnunetv2_hypersort.hypernetwork.weight_generator import WeightGenerator
 
@@ -37,3 +38,9 @@ class ModulationGenerator(WeightGenerator):
         """Generate offsets to the affine parameters; see `WeightGenerator.forward`."""
         offsets = (self.code(latents) @ self.directions).split(list(self.sizes.values()), dim=1)
         return dict(zip(self.sizes, offsets, strict=True))
+
+    @torch.no_grad()
+    def align(self, latents: torch.Tensor, directions: Mapping[str, torch.Tensor]) -> None:
+        """Fit the matrix of directions; see `WeightGenerator.align`."""
+        wanted = torch.cat([latents @ directions[name] for name in self.sizes], dim=1)
+        self.directions.copy_(fit_code(self.code(latents), wanted))

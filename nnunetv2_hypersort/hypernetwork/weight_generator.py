@@ -1,6 +1,7 @@
 """The interface of everything that turns a latent into network parameters."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 import torch
 from torch import nn
@@ -28,3 +29,12 @@ class WeightGenerator(nn.Module, ABC):
         Returns:
             For each generated parameter its name in the primary network, and the values, shape (n, *parameter.shape).
         """
+
+    def align(self, latents: torch.Tensor, directions: Mapping[str, torch.Tensor]) -> None:
+        """Set a residual generator so that latents move some parameters along given directions, and no others.
+
+        Args:
+            latents: Shape (n, dim): where the generator has to be right.
+            directions: For each parameter that moves, shape (dim, *parameter.shape): its change by each coordinate.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot be aligned")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.settings import checks
 
 
@@ -15,6 +16,13 @@ class GeneratorKind(str, Enum):
     BASIS = "basis"
     LOW_RANK = "low_rank"
     MODULATION = "modulation"
+
+
+class LatentStart(str, Enum):
+    """Where the latents come from: the gradients of a warm-up with one network for all cases, or chance."""
+
+    SPECTRAL = "spectral"
+    RANDOM = "random"
 
 
 class OptimizerKind(str, Enum):
@@ -37,7 +45,13 @@ class LatentSettings:
 
     Attributes:
         dim: Number of coordinates of a latent.
-        init_std: Standard deviation of the normal distribution a coordinate starts from.
+        start: `spectral`: all latents are zero during a warm-up, and then start from the principal components of what
+            the gradients of their cases have in common from visit to visit (`CaseGradients`). `random`: they start at
+            once, from a normal distribution, as published.
+        warmup_visits: Length of the warm-up of `spectral` in visits per case; never less than 1000 steps, nor more than
+            40 % of the training.
+        init_std: Standard deviation of the normal distribution a coordinate starts from (`random`; a latent of
+            `spectral` starts with a root mean square of one).
         lr: Learning rate at the first epoch.
         betas: Adam's decay rates of the first and second moment.
         l1_weight: Weight of the L1 norm of a latent in the loss.
@@ -45,9 +59,11 @@ class LatentSettings:
     """
 
     dim: int = field(default=2, metadata=checks.integer(1, 64))
+    start: LatentStart = field(default=LatentStart.SPECTRAL, metadata=checks.choice(LatentStart))
+    warmup_visits: float = field(default=10.0, metadata=checks.number(0, 1e6))
     init_std: float = field(default=0.05, metadata=checks.number(0, 10))
-    lr: float = field(default=5e-2, metadata=checks.number(0, 10))
-    betas: tuple[float, float] = field(default=(0.9, 0.999), metadata=checks.betas())
+    lr: float = field(default=0.2, metadata=checks.number(0, 10))
+    betas: tuple[float, float] = field(default=(0.9, 0.99), metadata=checks.betas())
     l1_weight: float = field(default=1e-2, metadata=checks.number(0, 1e3))
     lr_schedule: LrSchedule = field(default=LrSchedule.POLY, metadata=checks.choice(LrSchedule))
 
@@ -78,9 +94,9 @@ class TrainingSettings:
         num_iterations_per_epoch: Training steps per epoch.
         num_val_iterations_per_epoch: Online validation steps per epoch.
         save_every: Checkpoint interval in epochs (trainer: 50).
-        initial_lr: Learning rate of the network at the first epoch.
+        initial_lr: Learning rate of the network at the first epoch (3e-3 with `adam`, the trainer's 1e-2 with `sgd`).
         weight_decay: Weight decay of the network; the latents never have any.
-        optimizer: Optimiser of the network (trainer: SGD, Nesterov momentum 0.99).
+        optimizer: Optimiser of network and generator; `sgd` is the trainer's (Nesterov momentum 0.99).
         betas: Adam's decay rates for the network.
         lr_schedule: Course of the network's learning rate (trainer: poly).
         gradient_clipping: Largest norm of the network's gradient (trainer: 12); 0 switches clipping off.
@@ -97,7 +113,7 @@ class TrainingSettings:
     save_every: int | None = field(default=None, metadata=checks.integer(1, 10**7))
     initial_lr: float | None = field(default=None, metadata=checks.number(0, 10))
     weight_decay: float | None = field(default=None, metadata=checks.number(0, 10))
-    optimizer: OptimizerKind | None = field(default=None, metadata=checks.choice(OptimizerKind))
+    optimizer: OptimizerKind = field(default=OptimizerKind.ADAM, metadata=checks.choice(OptimizerKind))
     betas: tuple[float, float] | None = field(default=None, metadata=checks.betas())
     lr_schedule: LrSchedule | None = field(default=None, metadata=checks.choice(LrSchedule))
     gradient_clipping: float | None = field(default=None, metadata=checks.number(0, 1e6))
@@ -136,11 +152,17 @@ class Settings:
         given = checks.mapping(content, where=source)
         sections = {section.name: section.type for section in dataclasses.fields(cls)}
         checks.known_keys(given, sections, where=source)
-        return cls(
+        settings = cls(
             latent=_section(LatentSettings, given.get("latent"), f"{source}: latent"),
             hypernetwork=_section(HypernetworkSettings, given.get("hypernetwork"), f"{source}: hypernetwork"),
             training=_section(TrainingSettings, given.get("training"), f"{source}: training"),
         )
+        if settings.hypernetwork.generator is GeneratorKind.FULL and settings.latent.start is LatentStart.SPECTRAL:
+            raise HyperSORTError(
+                f"{source}: the generator `full` has no weights of its own at the zero latent, which the spectral start "
+                f"warms up; set latent.start to `random`, or choose another generator."
+            )
+        return settings
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """The settings as nested dictionaries of JSON types; `from_dict` reads them back."""

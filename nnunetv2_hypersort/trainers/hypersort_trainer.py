@@ -19,12 +19,17 @@ from torch._dynamo import OptimizedModule
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files import atomic_path
 from nnunetv2_hypersort.latents import LATENT_VARIABLE, FoldRecord, LatentChoice, choose_latents
-from nnunetv2_hypersort.settings import LrSchedule, OptimizerKind
+from nnunetv2_hypersort.settings import LatentStart, LrSchedule, OptimizerKind
 from nnunetv2_hypersort.trainers import run_files, stored_settings
 from nnunetv2_hypersort.trainers.latent_steps import gather_over_ranks
 from nnunetv2_hypersort.trainers.planned_network import PLANS_SECTION, PlannedHyperNetwork
 
 POLY_EXPONENT = 0.9
+ADAM_LR = 3e-3
+# Of the warm-up: in steps, as a share of all steps, and the share at its beginning whose gradients tell nothing yet.
+SHORTEST_WARM_UP = 500
+LONGEST_WARM_UP = 0.4
+IGNORED_WARM_UP = 0.4
 
 
 class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not typed
@@ -54,6 +59,7 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
         for key in ("latent_spread", "latent_l1"):
             self.logger.local_logger.my_fantastic_logging.setdefault(key, [])
         self._trained_here = False
+        self._step_in_epoch = 0
         self.print_to_log_file(f"HyperSORT settings ({origin}): {self.settings.to_dict()}")
 
     # --- set-up -----------------------------------------------------------------------------------------------------
@@ -151,6 +157,8 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
 
     def _apply_training_settings(self) -> None:
         chosen = self.settings.training
+        if chosen.optimizer is OptimizerKind.ADAM:
+            self.initial_lr = ADAM_LR
         for name, value in (
             ("num_epochs", chosen.num_epochs),
             ("num_iterations_per_epoch", chosen.num_iterations_per_epoch),
@@ -172,9 +180,21 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
                 f"{self.preprocessed_dataset_folder_base}."
             )
         had_cases = len(self.table) > 0
+        spectral = self.settings.latent.start is LatentStart.SPECTRAL
         joined, left = self.table.set_cases(
-            sorted(training), init_std=self.settings.latent.init_std, seed=self.settings.training.seed
+            sorted(training),
+            init_std=0.0 if spectral else self.settings.latent.init_std,
+            seed=self.settings.training.seed,
         )
+        gradients = self.hypernetwork.case_gradients
+        if spectral and (not had_cases or (gradients.gathering and (joined or left))):
+            if not gradients.size:
+                raise HyperSORTError(
+                    "The planned network has no affine normalisation layers, whose gradients the spectral start "
+                    "compares; set latent.start to random."
+                )
+            samples = (1 - IGNORED_WARM_UP) * self._warm_up_steps() * self.configuration_manager.batch_size
+            gradients.begin(len(self.table), int(samples))
         if self.is_ddp:
             dist.broadcast(self.table.values, src=0)
         if had_cases and (joined or left):
@@ -223,6 +243,7 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
     def on_epoch_start(self) -> None:
         """Reseed if a seed is set, so that a continued training draws what an uninterrupted one would."""
         super().on_epoch_start()
+        self._step_in_epoch = 0
         self._seed(self.current_epoch + 1)
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
@@ -231,18 +252,29 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
         target = self._to_device(batch["target"])
         rows = self.table.rows(batch["keys"])
         # A batch of one case needs its weights only once.
-        fed = rows[:1] if bool((rows == rows[0]).all()) else rows
+        warming_up = self.hypernetwork.case_gradients.gathering
+        fed = rows[:1] if not warming_up and bool((rows == rows[0]).all()) else rows
         latents = self.table.values[fed.to(self.device)].requires_grad_()
+        offsets = None
+        if warming_up:
+            offsets = data.new_zeros(len(data), self.hypernetwork.case_gradients.size, dtype=torch.float32)
+            offsets.requires_grad_()
 
         self.optimizer.zero_grad(set_to_none=True)
         with self._autocast():
-            output = self.network(data, latents)
+            output = self.network(data, latents) if offsets is None else self.network(data, latents, offsets)
             loss = self.loss(output, target)
             penalty = self.settings.latent.l1_weight * latents.float().abs().sum(1).mean()
         self._backward(loss + penalty)
-        self._step_latents(fed, latents)
+        if offsets is None:
+            self._step_latents(fed, latents)
+        else:
+            self._gather_gradients(rows, offsets)
         with torch.no_grad(), self._autocast():
-            self.table.record_losses(*self._losses_of_cases(rows, output, target))
+            visited, losses = self._losses_of_cases(rows, output, target)
+        self.table.count_visits(visited)
+        self.table.record_losses(visited, losses)
+        self._step_in_epoch += 1
         value = loss.detach().cpu().numpy()
         if not np.isfinite(value):
             self._stop_at_bad_loss("training", float(value))
@@ -286,6 +318,28 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
         progress = self.current_epoch / self.num_epochs
         decay = (1 - progress) ** POLY_EXPONENT if chosen.lr_schedule is LrSchedule.POLY else 1.0
         self.table.step(rows, gradients, lr=chosen.lr * decay, betas=chosen.betas)
+
+    def _gather_gradients(self, rows: torch.Tensor, offsets: torch.Tensor) -> None:
+        last = self._warm_up_steps()
+        step = self.current_epoch * self.num_iterations_per_epoch + self._step_in_epoch + 1
+        assert offsets.grad is not None
+        gradients = offsets.grad / self._gradient_scale
+        if self.is_ddp:
+            rows, gradients = gather_over_ranks(rows, gradients, self.configuration_manager.batch_size)
+        if step > IGNORED_WARM_UP * last:
+            self.hypernetwork.case_gradients.add(rows, gradients)
+        if step >= last:
+            self.hypernetwork.start_from_gradients()
+            if self.is_ddp:
+                # Linear algebra need not end in the same digits, or signs, on two devices.
+                for tensor in (self.table.values, *self.hypernetwork.generator.parameters()):
+                    dist.broadcast(tensor.data, src=0)
+            self.print_to_log_file(f"Warm-up ended after {step} steps: the latents have their places.")
+
+    def _warm_up_steps(self) -> float:
+        per_visit = len(self.table) / self.configuration_manager.batch_size
+        wanted = max(self.settings.latent.warmup_visits * per_visit, SHORTEST_WARM_UP)
+        return float(min(wanted, LONGEST_WARM_UP * self.num_epochs * self.num_iterations_per_epoch))
 
     def _losses_of_cases(self, rows: torch.Tensor, output: Any, target: Any) -> tuple[torch.Tensor, torch.Tensor]:
         if isinstance(self.loss, DeepSupervisionWrapper):

@@ -24,7 +24,7 @@ DATASET = "Dataset004_Hippocampus"
 MODEL = "HyperSORTTrainer__nnUNetPlans__3d_fullres"
 # Wide initial latents and a fast optimiser: networks of two cases must differ after 200 steps.
 CONFIG = """
-latent: {init_std: 0.3}
+latent: {start: random, init_std: 0.3}
 training: {num_epochs: 4, num_iterations_per_epoch: 50, num_val_iterations_per_epoch: 2, save_every: 1, seed: 0,
   optimizer: adam, initial_lr: 3e-3}
 """

@@ -23,7 +23,9 @@ def primary(norm: type[nn.Module] | None = nn.InstanceNorm2d) -> nn.Module:
 
 
 def planned(generator: str = "modulation", norm: type[nn.Module] | None = nn.InstanceNorm2d) -> PlannedHyperNetwork:
-    settings = Settings.from_dict({"hypernetwork": {"generator": generator, "hidden": 4, "rank": 2}}, source="test")
+    start = "random" if generator == "full" else "spectral"
+    content = {"latent": {"start": start}, "hypernetwork": {"generator": generator, "hidden": 4, "rank": 2}}
+    settings = Settings.from_dict(content, source="test")
     return PlannedHyperNetwork.from_plans(primary(norm), {"hypersort": {"settings": settings.to_dict()}})
 
 

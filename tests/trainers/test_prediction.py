@@ -13,7 +13,7 @@ from nnunetv2_hypersort.prediction import latent_for_prediction, predict_from_mo
 
 CONFIG = (
     "training: {num_epochs: 1, num_iterations_per_epoch: 12, num_val_iterations_per_epoch: 1, seed: 3}\n"
-    "latent: {init_std: 0.5}\n"
+    "latent: {start: random, init_std: 0.5}\n"
 )
 
 

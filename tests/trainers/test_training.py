@@ -17,7 +17,7 @@ from nnunetv2_hypersort.trainers import HyperSORTTrainer
 SHORT = (
     "training: {num_epochs: 4, num_iterations_per_epoch: 4, num_val_iterations_per_epoch: 1, seed: 3,\n"
     "  save_every: 2}\n"
-    "latent: {lr: 0.05}\n"
+    "latent: {lr: 0.05, start: random}\n"
 )
 
 
@@ -125,8 +125,11 @@ def test_loss_of_the_network_is_nnunets_own(make_trainer):
     assert float(ours.train_step(batch)["loss"]) == pytest.approx(loss, abs=1e-6)
 
 
-def test_a_killed_run_continues_to_the_same_latents_and_losses(make_trainer):
-    whole = make_trainer(SHORT)
+@pytest.mark.parametrize("start", ["random", "spectral"])
+def test_a_killed_run_continues_to_the_same_latents_and_losses(make_trainer, start):
+    # Eight epochs of four steps: a warm-up of 40 % ends in the fourth, so the run dies in the midst of it.
+    config = SHORT.replace("start: random", f"start: {start}").replace("num_epochs: 4", "num_epochs: 8")
+    whole = make_trainer(config)
     whole.run_training()
     expected = rows_of(whole)
     losses = whole.logger.get_value("train_losses", None)
@@ -135,9 +138,10 @@ def test_a_killed_run_continues_to_the_same_latents_and_losses(make_trainer):
         if file.is_file():
             file.unlink()
 
-    dying = make_trainer(SHORT, kind=DiesAfterTwoEpochs)
+    dying = make_trainer(config, kind=DiesAfterTwoEpochs)
     with pytest.raises(Killed):
         dying.run_training()
+    assert dying.hypernetwork.case_gradients.gathering == (start == "spectral")
     continued = make_trainer(None, continue_training=True)
     continued.load_checkpoint(os.path.join(continued.output_folder, "checkpoint_latest.pth"))
     assert continued.current_epoch == 2

@@ -1,0 +1,161 @@
+"""The spectral start: where each case's loss pulls the shared network, and latents made from it."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+_LARGEST_SKETCH = 512
+_SMALLEST_SKETCH = 8
+_SUM_ENTRIES = 2**21
+_SAMPLES_PER_DIRECTION = 3
+_FLOOR = 1e-4
+_CHANGE = 0.25
+_RIDGE = 1e-3
+_SEED = 2506
+
+
+class CaseGradients(nn.Module):
+    """Gathers the gradients of each case during the warm-up and turns them into latents.
+
+    During the warm-up all latents are zero, so one network serves all cases. Each visit of a case gives the gradient g
+    of its loss with respect to its own offsets to the affine parameters of the normalisation layers. How these vary
+    between the visits of one case (patch, augmentation, state of the network) is noise; what stays the same from visit
+    to visit is what the case asks of the network: its annotation style, or its error. So with C the covariance within
+    cases and m_i the mean of case i, the whitened means C^(-1/2) m_i are compared: their principal components become
+    the latents. -C^(-1/2) v_k is then the change of the parameters that belongs to component v_k: the natural
+    gradient step (Amari 1998) with C in the place of the Fisher information.
+
+    A case with a wrong label pulls hardest and would own the first components; each whitened mean is therefore scaled
+    to length one first, about the median (spatial signs: Locantore et al. 1999, robust principal components).
+
+    Gradients are projected to random directions (fixed, so they need not be stored) where there are more parameters
+    than 512, or so many that fewer than three gradients would be gathered for each: the covariance would be singular.
+    The buffers are empty before `begin` and after `solve`.
+
+    Args:
+        size: Number of affine parameters.
+    """
+
+    sums: torch.Tensor
+    counts: torch.Tensor
+    second_moment: torch.Tensor
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+        self.register_buffer("sums", torch.zeros(0, 0))
+        self.register_buffer("counts", torch.zeros(0, dtype=torch.int64))
+        self.register_buffer("second_moment", torch.zeros(0, 0, dtype=torch.float64))
+        self._sketch: torch.Tensor | None = None
+
+    @property
+    def gathering(self) -> bool:
+        """Whether the start is still to come."""
+        return len(self.counts) > 0
+
+    def begin(self, cases: int, samples: int) -> None:
+        """Gather for this many cases, from nothing.
+
+        Args:
+            cases: Number of cases.
+            samples: Number of gradients that will be gathered, about.
+        """
+        device = self.counts.device
+        affordable = min(_SUM_ENTRIES // cases, (samples - cases) // _SAMPLES_PER_DIRECTION)
+        width = min(self.size, _LARGEST_SKETCH, max(_SMALLEST_SKETCH, affordable))
+        self.sums = torch.zeros(cases, width, device=device)
+        self.counts = torch.zeros(cases, dtype=torch.int64, device=device)
+        self.second_moment = torch.zeros(width, width, dtype=torch.float64, device=device)
+
+    @torch.no_grad()
+    def add(self, rows: torch.Tensor, gradients: torch.Tensor) -> None:
+        """Add the gradients of one batch; those that are not finite are left out.
+
+        Args:
+            rows: Shape (n,), int64; may hold a row several times.
+            gradients: Shape (n, size).
+        """
+        finite = torch.isfinite(gradients).all(1)
+        rows, gradients = rows.to(self.counts.device)[finite.to(self.counts.device)], gradients[finite].float()
+        sketched = self._project(gradients)
+        self.sums.index_add_(0, rows, sketched)
+        self.counts.index_add_(0, rows, torch.ones_like(rows))
+        exact = sketched.double()
+        self.second_moment += exact.T @ exact
+
+    @torch.no_grad()
+    def solve(self, dim: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Make latents and the parameter changes that belong to their coordinates; empties the buffers.
+
+        Args:
+            dim: Number of coordinates of a latent.
+
+        Returns:
+            Latents, shape (cases, dim), with a root mean square of one over the cases that were drawn; a case that was
+            never drawn is at zero. And the directions, shape (dim, size): `latents @ directions` are offsets to the
+            affine parameters, with a root mean square of 0.25 beside parameters that start at one and zero.
+        """
+        drawn = self.counts > 0
+        counts = self.counts.double().clamp(min=1)[:, None]
+        means = self.sums.double() / counts
+        within = self.second_moment - (means * counts).T @ means
+        # An overall factor of the covariance does not matter here, so it is not divided by the degrees of freedom.
+        variances, axes = torch.linalg.eigh(within)
+        whitening = axes / (variances.clamp(min=0) + _FLOOR * variances[-1]).clamp(min=1e-30).sqrt()
+        pulls = means @ whitening
+        if drawn.any():
+            pulls = pulls - pulls[drawn].median(0).values
+        signs = pulls / pulls.norm(dim=1, keepdim=True).clamp(min=1e-30)
+        signs[~drawn] = 0
+        components = torch.linalg.svd(signs, full_matrices=False).Vh[:dim]
+        latents = signs.new_zeros(len(signs), dim)
+        latents[:, : len(components)] = signs @ components.T
+        latents /= latents[drawn].square().mean().sqrt().clamp(min=1e-30)
+        directions = signs.new_zeros(dim, self.size)
+        directions[: len(components)] = -self._lift((whitening @ components.T).T)
+        offsets = (latents @ directions).square().mean().sqrt()
+        directions *= _CHANGE / offsets.clamp(min=1e-30)
+        self.sums, self.counts = self.sums[:0, :0], self.counts[:0]
+        self.second_moment = self.second_moment[:0, :0]
+        self._sketch = None
+        return latents.float(), directions.float()
+
+    def _project(self, gradients: torch.Tensor) -> torch.Tensor:
+        return gradients if self.sums.shape[1] == self.size else gradients @ self._sketch_matrix(gradients)
+
+    def _lift(self, directions: torch.Tensor) -> torch.Tensor:
+        if self.sums.shape[1] == self.size:
+            return directions
+        return directions @ self._sketch_matrix(directions).T
+
+    def _sketch_matrix(self, like: torch.Tensor) -> torch.Tensor:
+        width = self.sums.shape[1]
+        if self._sketch is None or self._sketch.shape[1] != width:
+            generator = torch.Generator().manual_seed(_SEED)
+            self._sketch = torch.randn(self.size, width, generator=generator) / width**0.5
+        self._sketch = self._sketch.to(self.counts.device)
+        return self._sketch.to(like)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        # Their sizes tell whether the start is still to come.
+        for name, buffer in list(self._buffers.items()):
+            saved = state_dict.get(prefix + name)
+            if buffer is not None and isinstance(saved, torch.Tensor) and saved.dim() == buffer.dim():
+                setattr(self, name, buffer.new_zeros(saved.shape))
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def fit_code(code: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """The matrix M for which code @ M comes nearest to `wanted` (ridge regression).
+
+    Args:
+        code: Shape (n, width).
+        wanted: Shape (n, outputs).
+
+    Returns:
+        Shape (width, outputs).
+    """
+    exact = code.double()
+    penalty = _RIDGE * len(exact) * torch.eye(exact.shape[1], dtype=exact.dtype, device=exact.device)
+    return torch.linalg.solve(exact.T @ exact + penalty, exact.T @ wanted.double()).to(wanted)
