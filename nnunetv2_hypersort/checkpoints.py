@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,14 +38,16 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     except FileNotFoundError:
         raise HyperSORTError(f"There is no checkpoint {path}; train this fold first, or choose another one.") from None
     except pickle.UnpicklingError as error:
+        asked_for = re.search(r"GLOBAL ([\w.]+)", str(error))
+        problem = f"it asks for {asked_for[1]}, as no checkpoint of nnU-Net does" if asked_for else "it is damaged"
         raise HyperSORTError(
-            f"{path} is not a readable nnU-Net checkpoint: it is damaged or holds what no checkpoint of nnU-Net "
-            f"holds, and was not opened ({_reason(error)}); restore it, or take another one from a source you trust."
+            f"{path} is not a readable nnU-Net checkpoint: {problem}, and nothing in it was run; restore it, or take "
+            f"another one from a source you trust."
         ) from error
     except Exception as error:  # reading a damaged file can raise anything
         raise HyperSORTError(
-            f"{path} is not a readable nnU-Net checkpoint ({type(error).__name__}: {_reason(error)}); restore it or "
-            f"choose another one."
+            f"{path} is not a readable nnU-Net checkpoint ({type(error).__name__}: {str(error)[:200]}); restore it "
+            f"or choose another one."
         ) from error
     for key, kind in _EXPECTED.items():
         if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get(key), kind):
@@ -61,11 +64,3 @@ def _allowed() -> list[Any]:
     names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
     kinds = ("float16", "float32", "float64", "int32", "int64", "bool")
     return [*((rebuild, name) for name in names), np.dtype, *(type(np.dtype(kind)) for kind in kinds)]
-
-
-def _reason(error: Exception) -> str:
-    # PyTorch's messages go on with advice to load without the check.
-    text = " ".join(str(error).replace("\x1b[1m", "").replace("\x1b[0m", "").split())
-    start = text.find("WeightsUnpickler error:")
-    text = text[start:] if start >= 0 else text
-    return text.split(" Please use ")[0].split(" Check the documentation")[0].rstrip(" .")[:200]

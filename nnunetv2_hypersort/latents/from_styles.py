@@ -69,6 +69,12 @@ def latents_of_largest_style(records: Sequence[FoldRecord], book: StyleBook) -> 
 
 def _latent(style: Style, record: FoldRecord, origin: str) -> ChosenLatent:
     there = style.folds[record.fold]
+    dim = record.latents.shape[1]
+    if len(there.coordinates) != dim:
+        raise HyperSORTError(
+            f"The style {style.name} has {len(there.coordinates)} coordinates in fold {record.fold}, but the latents "
+            f"of this model have {dim}: plans.json is damaged; run `hypersort styles MODEL` again."
+        )
     medoid = f" (case {there.case_id})" if there.case_id is not None else ""
     return ChosenLatent(record.fold, np.array(there.coordinates), origin + medoid, style=style.name)
 

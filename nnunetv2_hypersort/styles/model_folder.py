@@ -11,8 +11,10 @@ from typing import Any
 
 from nnunetv2_hypersort.checkpoints import read_checkpoint
 from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.files import write_json
 from nnunetv2_hypersort.latents import StyleBook, fold_order
-from nnunetv2_hypersort.plans import read_plans
+from nnunetv2_hypersort.latents.style_book import STYLES_KEY
+from nnunetv2_hypersort.plans import PLANS_SECTION, read_plans
 from nnunetv2_hypersort.settings import Settings
 from nnunetv2_hypersort.styles.planned_model import PlannedModel
 from nnunetv2_hypersort.styles.trained_fold import TrainedFold
@@ -98,10 +100,22 @@ class ModelFolder:
             if name not in ("background", "ignore")
         }
 
-    @cached_property
+    @property
     def book(self) -> StyleBook:
-        """The styles in `plans.json` as it was when the model was opened; empty if there are none."""
+        """The styles of the model, as they stood in `plans.json` when it was opened or were written since."""
         return StyleBook.from_plans(self.plans, source=str(self.path / "plans.json"))
+
+    def write_book(self, book: StyleBook) -> None:
+        """Write the styles into `plans.json`, from where they reach nnU-Net's predictor; all else stays as it is.
+
+        Raises:
+            HyperSORTError: The file cannot be read any more.
+            OSError: It cannot be written.
+        """
+        plans = read_plans(self.path / "plans.json")
+        for content in (plans, self.plans):
+            content.setdefault(PLANS_SECTION, {})[STYLES_KEY] = book.to_plans_section()
+        write_json(self.path / "plans.json", plans)
 
     def fold(self, name: int | str) -> TrainedFold:
         """An opened fold by its name.

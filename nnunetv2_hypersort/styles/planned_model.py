@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 from nnunetv2.utilities.label_handling.label_handling import LabelManager, determine_num_input_channels
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
+from nnunetv2_hypersort import trainers
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.trainers import HyperSORTTrainer
 from nnunetv2_hypersort.trainers.planned_network import PlannedHyperNetwork
 
 
@@ -48,9 +49,9 @@ class PlannedModel:
         """The planned network, on the CPU, with weights as initialised; it loads and saves weights as they are.
 
         Raises:
-            HyperSORTError: The plans hold no HyperSORT settings.
+            HyperSORTError: The plans hold no HyperSORT settings, or the trainer is not found.
         """
-        network = HyperSORTTrainer.build_network_architecture(
+        network = _find_trainer(self.trainer_name).build_network_architecture(
             PlansManager(deepcopy(self.plans)),
             self.configuration_manager,
             determine_num_input_channels(self.plans_manager, self.configuration_manager, self.dataset_json),
@@ -61,3 +62,16 @@ class PlannedModel:
             raise HyperSORTError(f"The trainer {self.trainer_name} does not build a HyperSORT network.")
         network.for_prediction = False
         return network
+
+
+def _find_trainer(name: str) -> Any:
+    # nnU-Net's search imports every trainer it ships and takes seconds: only for subclasses that users wrote.
+    ours = getattr(trainers, name, None)
+    if ours is not None:
+        return ours
+    try:
+        return recursive_find_trainer_class_by_name(name)
+    except RuntimeError as error:
+        raise HyperSORTError(
+            f"nnU-Net does not find the trainer {name} of this model; set nnUNet_extTrainer to the folder that has it."
+        ) from error
