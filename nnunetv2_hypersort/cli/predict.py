@@ -29,8 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-chk", default="checkpoint_final.pth", help="checkpoint file name (default: %(default)s)")
     parser.add_argument(
         "--latent",
-        help="`mode` (densest training latent), `case:ID`, or coordinates `x,y`; overrides HYPERSORT_LATENT "
-        "(write --latent=-0.1,0.2 if the first coordinate is negative)",
+        help="`mode` (densest training latent; over folds the largest style), `style:NAME`, `case:ID`, `cluster:K` or "
+        "coordinates `x,y` (both of one fold); overrides HYPERSORT_LATENT (write --latent=-0.1,0.2 if the first "
+        "coordinate is negative)",
     )
     parser.add_argument(
         "--continue_prediction", "--c", action="store_true", help="leave cases alone that are already segmented"

@@ -9,12 +9,18 @@ from itertools import chain
 import numpy as np
 
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.latents.fold_record import FoldRecord
+from nnunetv2_hypersort.latents.chosen_latent import ChosenLatent
+from nnunetv2_hypersort.latents.fold_record import FoldRecord, fold_order
+from nnunetv2_hypersort.latents.from_styles import latents_of_cluster, latents_of_largest_style, latents_of_style
+from nnunetv2_hypersort.latents.style_book import StyleBook
 
 LATENT_VARIABLE = "HYPERSORT_LATENT"
-"""Environment variable that chooses the latent of a prediction: `mode`, `case:ID` or coordinates `x,y`."""
+"""Environment variable that chooses the latent of a prediction, in one of the forms that `LatentChoice.parse` reads."""
 
-_FORMS = "`mode`, `case:ID` (the latent of a training case) or coordinates such as `0.31,-0.12`"
+_FORMS = (
+    "`mode`, `style:NAME`, `case:ID` (the latent of a training case), `cluster:K` (one fold only) or coordinates such "
+    "as `0.31,-0.12` (one fold only)"
+)
 
 
 @dataclass(frozen=True)
@@ -23,15 +29,20 @@ class LatentChoice:
 
     Attributes:
         case_id: The training case whose latent is meant, or None.
-        coordinates: The coordinates that were given, or None. With neither, the mode is meant.
+        coordinates: The coordinates that were given, or None.
+        style: The name of the annotation style that is meant, or None.
+        cluster: The number of the cluster that is meant, as one fold counts them, or None. With none of all these, the
+            mode is meant.
     """
 
     case_id: str | None = None
     coordinates: tuple[float, ...] | None = None
+    style: str | None = None
+    cluster: int | None = None
 
     @classmethod
     def parse(cls, text: str) -> "LatentChoice":
-        """Read `mode`, `case:ID` or `x,y,...`.
+        """Read `mode`, `style:NAME`, `case:ID`, `cluster:K` or `x,y,...`.
 
         Raises:
             HyperSORTError: The text has none of these forms.
@@ -44,6 +55,18 @@ class LatentChoice:
             if not case_id:
                 raise HyperSORTError(f"The latent {text!r} names no case; write `case:` and the id of a training case.")
             return cls(case_id=case_id)
+        if text.startswith("style:"):
+            name = text.removeprefix("style:").strip()
+            if not name:
+                raise HyperSORTError(f"The latent {text!r} names no style; write `style:` and the name of a style.")
+            return cls(style=name)
+        if text.startswith("cluster:"):
+            number = text.removeprefix("cluster:").strip()
+            if not (number.isascii() and number.isdigit()):
+                raise HyperSORTError(
+                    f"The latent {text!r} gives no cluster; write `cluster:` and its number (0, 1, ...)."
+                )
+            return cls(cluster=int(number))
         try:
             coordinates = tuple(float(part) for part in text.split(","))
         except ValueError:
@@ -55,48 +78,49 @@ class LatentChoice:
     def __str__(self) -> str:
         if self.case_id is not None:
             return f"case:{self.case_id}"
+        if self.style is not None:
+            return f"style:{self.style}"
+        if self.cluster is not None:
+            return f"cluster:{self.cluster}"
         if self.coordinates is not None:
             return ",".join(repr(coordinate) for coordinate in self.coordinates)
         return "mode"
 
 
-@dataclass(frozen=True)
-class ChosenLatent:
-    """A latent of one fold, and in words where it comes from.
-
-    Attributes:
-        fold: The fold.
-        coordinates: Shape (dim,).
-        origin: What it is, such as `mode (case liver_12)`.
-    """
-
-    fold: str
-    coordinates: np.ndarray
-    origin: str
-
-    def __str__(self) -> str:
-        shown = ", ".join(f"{coordinate:.4f}" for coordinate in self.coordinates)
-        return f"fold {self.fold}: latent ({shown}), {self.origin}"
-
-
-def choose_latents(choice: LatentChoice, records: Sequence[FoldRecord]) -> list[ChosenLatent]:
+def choose_latents(
+    choice: LatentChoice, records: Sequence[FoldRecord], book: StyleBook | None = None
+) -> list[ChosenLatent]:
     """Find the chosen latent in each of the folds that predict together.
+
+    The mode of one fold is its densest latent. For several folds it is the largest style that all of them share, if
+    the book has one, else the mode of each, and these may be different styles.
 
     Args:
         choice: What the user asked for.
         records: The folds.
+        book: The styles of the model; without one it has none.
 
     Returns:
         One latent per fold, in the same order.
 
     Raises:
         HyperSORTError: The case is unknown, or was not trained or never drawn in one of the folds; the coordinates have
-            the wrong dimension, or were given for more than one fold.
+            the wrong dimension, or were given for more than one fold; the style or cluster is unknown, is missing in
+            one of the folds or was found in another checkpoint; a cluster was given for more than one fold.
     """
+    book = StyleBook() if book is None else book
     if choice.coordinates is not None:
         return _from_coordinates(choice.coordinates, records)
     if choice.case_id is not None:
         return _from_case(choice.case_id, records)
+    if choice.style is not None:
+        return latents_of_style(choice.style, records, book)
+    if choice.cluster is not None:
+        return latents_of_cluster(choice.cluster, records, book)
+    return latents_of_largest_style(records, book) or _from_modes(records)
+
+
+def _from_modes(records: Sequence[FoldRecord]) -> list[ChosenLatent]:
     chosen = []
     for record in records:
         if not record.case_ids:
@@ -134,7 +158,7 @@ def _from_case(case_id: str, records: Sequence[FoldRecord]) -> list[ChosenLatent
             )
     if len(able) == len(records):
         return [ChosenLatent(record.fold, record.latent_of(case_id), f"case {case_id}") for record in records]
-    serving = sorted({fold for record in records for fold in record.folds_that_train(case_id)}, key=_fold_order)
+    serving = sorted({fold for record in records for fold in record.folds_that_train(case_id)}, key=fold_order)
     if not serving:
         known = sorted({case for record in records for case in (*record.case_ids, *chain(*record.held_out.values()))})
         nearest = difflib.get_close_matches(case_id, known, n=3)
@@ -147,7 +171,3 @@ def _from_case(case_id: str, records: Sequence[FoldRecord]) -> list[ChosenLatent
         f"The case {case_id} is not training data of fold {unable}, so it has no latent there; "
         f"folds that can serve: {', '.join(serving)}. Choose with `-f`."
     )
-
-
-def _fold_order(fold: str) -> tuple[bool, int, str]:
-    return (not fold.isdigit(), int(fold) if fold.isdigit() else 0, fold)

@@ -1,5 +1,7 @@
 """What the weights of one trained fold say about their latents."""
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -63,6 +65,13 @@ class FoldRecord:
             )
         return cls(record.get("fold", ""), case_ids, latents, visits, record.get("held_out", {}))
 
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of cases and latents, hexadecimal: checkpoints with the same fingerprint have the same latents."""
+        digest = hashlib.sha256(json.dumps([list(self.case_ids), list(self.latents.shape)]).encode())
+        digest.update(np.ascontiguousarray(self.latents, dtype="<f8").tobytes())
+        return digest.hexdigest()
+
     @staticmethod
     def encode(fold: str, held_out: Mapping[str, Sequence[str]]) -> torch.Tensor:
         """The part of a record that is not in the latent table, as bytes for the state dict."""
@@ -97,3 +106,8 @@ class FoldRecord:
             return []
         folds = [fold for fold, cases in self.held_out.items() if case_id not in cases]
         return folds or [self.fold]
+
+
+def fold_order(fold: str) -> tuple[bool, int, str]:
+    """Key that sorts the names of folds by their number, `all` after them."""
+    return (not fold.isdigit(), int(fold) if fold.isdigit() else 0, fold)

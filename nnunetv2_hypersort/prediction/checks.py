@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
+from nnunetv2_hypersort.checkpoints import read_checkpoint
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.latents import ChosenLatent, FoldRecord, LatentChoice, choose_latents
-from nnunetv2_hypersort.trainers.planned_network import PLANS_SECTION
+from nnunetv2_hypersort.latents import ChosenLatent, FoldRecord, LatentChoice, StyleBook, choose_latents
+from nnunetv2_hypersort.plans import PLANS_SECTION
 
 
 def latents_of_prediction(
@@ -28,10 +28,11 @@ def latents_of_prediction(
         One latent per fold.
 
     Raises:
-        HyperSORTError: A checkpoint is missing, cannot be read or is of another trainer, or the latent cannot be had
-            in one of the folds.
+        HyperSORTError: A checkpoint is missing, cannot be read or is of another trainer, the plans cannot be read, or
+            the latent cannot be had in one of the folds.
     """
-    return choose_latents(choice, [_record(model_folder, fold, checkpoint_name) for fold in folds])
+    records = [_record(model_folder, fold, checkpoint_name) for fold in folds]
+    return choose_latents(choice, records, StyleBook.read(model_folder / "plans.json"))
 
 
 def refuse_other_latents(output_folder: Path, chosen: Sequence[ChosenLatent]) -> None:
@@ -66,23 +67,15 @@ def refuse_other_latents(output_folder: Path, chosen: Sequence[ChosenLatent]) ->
 
 def _record(model_folder: Path, fold: int | str, checkpoint_name: str) -> FoldRecord:
     path = model_folder / f"fold_{fold}" / checkpoint_name
-    try:
-        # Memory-mapped: of a large checkpoint only the latents are read.
-        weights = torch.load(path, map_location="cpu", weights_only=False, mmap=True)["network_weights"]
-    except FileNotFoundError:
+    if not path.is_file():
         there = sorted(
             entry.parent.name.removeprefix("fold_") for entry in model_folder.glob(f"fold_*/{checkpoint_name}")
         )
         raise HyperSORTError(
             f"There is no {path}. Folds of this model with a {checkpoint_name}: {', '.join(there) or 'none'}; choose "
             f"them with `-f`, or another checkpoint with `-chk`."
-        ) from None
-    except Exception as error:  # unpickling a damaged file can raise anything
-        raise HyperSORTError(
-            f"{path} is not a readable nnU-Net checkpoint ({type(error).__name__}: {error}); restore it or choose "
-            f"another one with `-chk`."
-        ) from error
-    return FoldRecord.from_network_weights(weights, source=str(path))
+        )
+    return FoldRecord.from_network_weights(read_checkpoint(path)["network_weights"], source=str(path))
 
 
 def _account_of(plans_file: Path) -> dict[str, Any] | None:

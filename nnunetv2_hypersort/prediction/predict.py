@@ -16,7 +16,7 @@ def latent_for_prediction(latent: str) -> Iterator[None]:
     """Let nnU-Net predict with `latent` and find the HyperSORT trainers, for the length of a `with` block.
 
     Args:
-        latent: `mode`, `case:ID` or coordinates `x,y`.
+        latent: `mode`, `style:NAME`, `case:ID`, `cluster:K` or coordinates `x,y`.
 
     Raises:
         HyperSORTError: The latent cannot be read.
@@ -56,7 +56,7 @@ def predict_from_model_folder(
         model_folder: nnU-Net's trained-model folder, the one that holds `fold_0`.
         images: Folder with nnU-Net's file names (`case_0000.nii.gz`), or one list of channel files per case.
         output_folder: Where the segmentations go; its `plans.json` states the latent of each fold.
-        latent: `mode`, `case:ID` or coordinates `x,y`.
+        latent: `mode`, `style:NAME`, `case:ID`, `cluster:K` or coordinates `x,y`.
         folds: The folds that predict together; fold numbers, or `all`.
         checkpoint_name: File name of the checkpoint in each fold folder.
         continue_prediction: Leave cases alone that are already segmented.

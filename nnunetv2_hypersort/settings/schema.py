@@ -159,8 +159,8 @@ class Settings:
         )
         if settings.hypernetwork.generator is GeneratorKind.FULL and settings.latent.start is LatentStart.SPECTRAL:
             raise HyperSORTError(
-                f"{source}: the generator `full` has no weights of its own at the zero latent, which the spectral start "
-                f"warms up; set latent.start to `random`, or choose another generator."
+                f"{source}: the generator `full` has no weights of its own at the zero latent, which the spectral "
+                f"start warms up; set latent.start to `random`, or choose another generator."
             )
         return settings
 

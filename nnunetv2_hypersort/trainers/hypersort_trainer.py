@@ -18,11 +18,12 @@ from torch._dynamo import OptimizedModule
 
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files import atomic_path
-from nnunetv2_hypersort.latents import LATENT_VARIABLE, FoldRecord, LatentChoice, choose_latents
+from nnunetv2_hypersort.latents import LATENT_VARIABLE, FoldRecord, LatentChoice, StyleBook, choose_latents
+from nnunetv2_hypersort.plans import PLANS_SECTION
 from nnunetv2_hypersort.settings import LatentStart, LrSchedule, OptimizerKind
 from nnunetv2_hypersort.trainers import run_files, stored_settings
 from nnunetv2_hypersort.trainers.latent_steps import gather_over_ranks
-from nnunetv2_hypersort.trainers.planned_network import PLANS_SECTION, PlannedHyperNetwork
+from nnunetv2_hypersort.trainers.planned_network import PlannedHyperNetwork
 
 POLY_EXPONENT = 0.9
 ADAM_LR = 3e-3
@@ -399,7 +400,8 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
     def perform_actual_validation(self, save_probabilities: bool = False) -> None:
         """Run nnU-Net's final validation with the mode; `--val` takes HYPERSORT_LATENT instead if it is set."""
         asked = "" if self._trained_here else os.environ.get(LATENT_VARIABLE, "")
-        latent = choose_latents(LatentChoice.parse(asked), [self._fold_record()])[0]
+        book = StyleBook.read(Path(self.output_folder_base) / "plans.json") if asked else None
+        latent = choose_latents(LatentChoice.parse(asked), [self._fold_record()], book)[0]
         self.print_to_log_file(f"Validating with {latent}")
         self.print_to_log_file(
             "Mind that validation labels of several annotation styles are compared with predictions in one: this Dice "

@@ -21,11 +21,16 @@ from nnunetv2_hypersort.hypernetwork import (
     WeightGenerator,
 )
 from nnunetv2_hypersort.hypernetwork.latent_table import encode_json
-from nnunetv2_hypersort.latents import LATENT_VARIABLE, ChosenLatent, FoldRecord, LatentChoice, choose_latents
+from nnunetv2_hypersort.latents import (
+    LATENT_VARIABLE,
+    ChosenLatent,
+    FoldRecord,
+    LatentChoice,
+    StyleBook,
+    choose_latents,
+)
+from nnunetv2_hypersort.plans import PLANS_SECTION
 from nnunetv2_hypersort.settings import GeneratorKind, Settings
-
-PLANS_SECTION = "hypersort"
-"""Key of our section in nnU-Net's plans."""
 
 
 @dataclass
@@ -119,15 +124,19 @@ class PlannedHyperNetwork(HyperNetwork):
         ]
         folds = [*self._folds.values(), *new]
         choice = LatentChoice.parse(os.environ.get(LATENT_VARIABLE, "mode"))
-        chosen = choose_latents(choice, [fold.record for fold in folds])
+        # What a mode over folds is depends on the folds. Those that have predicted keep their latents, so a fold that
+        # comes later gets its own mode.
+        book = StyleBook() if self._folds and choice == LatentChoice() else StyleBook.from_plans(self._plans)
+        chosen = choose_latents(choice, [fold.record for fold in folds], book)
         for fold, latent in zip(folds, chosen, strict=True):
             if fold.primary is None:
                 fold.primary = self._primary_values(fold.weights, latent)
                 print(f"HyperSORT: {latent}")
-        if len(folds) > 1 and choice == LatentChoice():
+        if len(folds) > 1 and choice == LatentChoice() and any(latent.style is None for latent in chosen):
             warnings.warn(
                 "The mode of each fold is used; modes of different folds may be different annotation styles. "
-                "`case:ID` names one style in each fold that trained the case.",
+                "`hypersort styles` finds styles that all folds share (`style:NAME`); `case:ID` names one style in "
+                "each fold that trained the case.",
                 stacklevel=2,
             )
         self._folds = {id(fold.weights): fold for fold in folds}

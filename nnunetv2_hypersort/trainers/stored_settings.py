@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.plans import PLANS_SECTION
 from nnunetv2_hypersort.settings import CONFIG_VARIABLE, Settings, load_settings
-from nnunetv2_hypersort.trainers.planned_network import PLANS_SECTION
 
 
 def settings_from_environment() -> Settings | None:

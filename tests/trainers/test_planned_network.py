@@ -8,7 +8,7 @@ from dynamic_network_architectures.architectures.unet import PlainConvUNet
 from torch import nn
 
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.latents import FoldRecord
+from nnunetv2_hypersort.latents import FoldRecord, Style, StyleBook, StyleInFold
 from nnunetv2_hypersort.settings import Settings
 from nnunetv2_hypersort.trainers.planned_network import PlannedHyperNetwork
 
@@ -91,6 +91,20 @@ def test_the_mode_of_several_folds_comes_with_a_warning():
     network.load_state_dict(weights_of(trained("0", ["a", "b"])))
     with pytest.warns(UserWarning, match="may be different annotation styles"):
         network.load_state_dict(weights_of(trained("1", ["a", "c"])))
+
+
+def test_a_fold_that_comes_later_does_not_change_what_the_mode_of_the_first_is():
+    folds = [trained("0", ["a", "b"]), trained("1", ["a", "c"])]
+    records = [FoldRecord.from_network_weights(fold.state_dict()) for fold in folds]
+    there = {record.fold: StyleInFold((3.0, 3.0), None, record.fingerprint, 0) for record in records}
+    network = planned()
+    network._plans["hypersort"]["styles"] = StyleBook((Style("s", there, ("a",)),)).to_plans_section()
+    network.load_state_dict(weights_of(folds[0]))
+    with pytest.warns(UserWarning, match="may be different annotation styles"):
+        network.load_state_dict(weights_of(folds[1]))
+    account = network._plans["hypersort"]["prediction"]["folds"]
+    for record in records:
+        assert account[record.fold]["coordinates"] == record.mode()[1].tolist() != [3.0, 3.0]
 
 
 def test_a_trainers_network_loads_the_weights_as_they_are():

@@ -1,0 +1,89 @@
+"""The latents of an annotation style or of a cluster, looked up in the style book."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.latents.chosen_latent import ChosenLatent
+from nnunetv2_hypersort.latents.fold_record import FoldRecord
+from nnunetv2_hypersort.latents.style_book import Style, StyleBook
+
+
+def latents_of_style(name: str, records: Sequence[FoldRecord], book: StyleBook) -> list[ChosenLatent]:
+    """The latent of a style in each fold.
+
+    Raises:
+        HyperSORTError: There is no such style, it is not in one of the folds, or was found in another checkpoint.
+    """
+    style = book.find(name)
+    without = [record.fold for record in records if record.fold not in style.folds]
+    if without:
+        raise HyperSORTError(
+            f"The style {name} is not known in fold {', '.join(without)}, only in {', '.join(style.folds)}; choose "
+            f"folds with `-f` or another style (all: {', '.join(book.names)}), or run `hypersort styles MODEL` again "
+            f"if more folds were trained since."
+        )
+    for record in records:
+        _refuse_other_checkpoint(style, record, book)
+    return [_latent(style, record, f"style {name}") for record in records]
+
+
+def latents_of_cluster(number: int, records: Sequence[FoldRecord], book: StyleBook) -> list[ChosenLatent]:
+    """The latent of a cluster of one fold.
+
+    Raises:
+        HyperSORTError: There are several folds, the fold has no such cluster, or it was found in another checkpoint.
+    """
+    clusters = [book.clusters_of(record.fold) for record in records]
+    if len(records) > 1:
+        known = [
+            f"{number} of fold {record.fold} is style {there[number].name}"
+            for record, there in zip(records, clusters, strict=True)
+            if number in there
+        ]
+        raise HyperSORTError(
+            f"cluster:{number} cannot serve folds {', '.join(record.fold for record in records)}: each fold numbers "
+            f"its clusters by itself{' (' + '; '.join(known) + ')' if known else ''}. Give the style as `style:NAME` "
+            f"(styles of this model: {', '.join(book.names) or 'none; run `hypersort styles MODEL`'}), or predict with "
+            f"one fold."
+        )
+    (record,), (there,) = records, clusters
+    if number not in there:
+        listed = ", ".join(f"{other} (style {style.name})" for other, style in there.items())
+        raise HyperSORTError(
+            f"Fold {record.fold} has no cluster {number}; it has {listed or 'none'}. If it was there before a "
+            f"training, run `hypersort styles MODEL` again."
+        )
+    _refuse_other_checkpoint(there[number], record, book)
+    return [_latent(there[number], record, f"cluster {number}, style {there[number].name}")]
+
+
+def latents_of_largest_style(records: Sequence[FoldRecord], book: StyleBook) -> list[ChosenLatent] | None:
+    """The latents of the largest style that several folds share; None for one fold, or without such a style."""
+    style = book.largest_shared(records) if len(records) > 1 else None
+    if style is None:
+        return None
+    return [_latent(style, record, f"mode of these folds: style {style.name}") for record in records]
+
+
+def _latent(style: Style, record: FoldRecord, origin: str) -> ChosenLatent:
+    there = style.folds[record.fold]
+    dim = record.latents.shape[1]
+    if len(there.coordinates) != dim:
+        raise HyperSORTError(
+            f"The style {style.name} has {len(there.coordinates)} coordinates in fold {record.fold}, but the latents "
+            f"of this model have {dim}: plans.json is damaged; run `hypersort styles MODEL` again."
+        )
+    medoid = f" (case {there.case_id})" if there.case_id is not None else ""
+    return ChosenLatent(record.fold, np.array(there.coordinates), origin + medoid, style=style.name)
+
+
+def _refuse_other_checkpoint(style: Style, record: FoldRecord, book: StyleBook) -> None:
+    if style.serves(record):
+        return
+    raise HyperSORTError(
+        f"The style {style.name} was found in another checkpoint of fold {record.fold} than this one, so its "
+        f"coordinates mean nothing here; choose that checkpoint with `-chk`, or run `hypersort styles MODEL` again "
+        f"(styles known: {', '.join(book.names)})."
+    )

@@ -1,0 +1,203 @@
+"""The annotation styles of a model, each with its latent in every fold."""
+
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast, get_args
+
+from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.latents.fold_record import FoldRecord
+from nnunetv2_hypersort.plans import PLANS_SECTION, read_plans
+
+STYLES_KEY = "styles"
+"""Key of the styles in our section of nnU-Net's plans."""
+
+StyleOrigin = Literal["clusters", "fitted"]
+"""Where a style comes from: clusters of training latents, or a latent fitted to new labels."""
+
+
+@dataclass(frozen=True)
+class StyleInFold:
+    """A style in one fold, tied to the checkpoint it was found in.
+
+    Attributes:
+        coordinates: The latent that shows the style, (dim,) values.
+        case_id: The training case whose latent that is (the medoid), or None.
+        fingerprint: `FoldRecord.fingerprint` of the checkpoint.
+        cluster: The number of the cluster in this fold, counted from 0, or None for a fitted style.
+    """
+
+    coordinates: tuple[float, ...]
+    case_id: str | None
+    fingerprint: str
+    cluster: int | None = None
+
+
+@dataclass(frozen=True)
+class Style:
+    """One annotation style under one name over all folds.
+
+    Attributes:
+        name: Letters, digits, `_` and `-`, since it also names files and datasets.
+        folds: By the name of the fold (`0`, `all`); a style need not be in every fold.
+        cases: The training cases that are drawn in this style, over all folds.
+        origin: `clusters` or `fitted`.
+    """
+
+    name: str
+    folds: Mapping[str, StyleInFold]
+    cases: tuple[str, ...] = ()
+    origin: StyleOrigin = "clusters"
+
+    def __post_init__(self) -> None:
+        check_style_name(self.name)
+
+    def serves(self, record: FoldRecord) -> bool:
+        """Whether the style was found in this very checkpoint."""
+        there = self.folds.get(record.fold)
+        return there is not None and there.fingerprint == record.fingerprint
+
+
+@dataclass(frozen=True)
+class StyleBook:
+    """All styles of a model.
+
+    Attributes:
+        styles: Those of clusters first, the largest (by its cases) before the smaller ones; whatever order they are
+            given in.
+
+    Raises:
+        HyperSORTError: Two styles have the same name.
+    """
+
+    styles: tuple[Style, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        names = [style.name for style in self.styles]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise HyperSORTError(f"Two styles are called {', '.join(twice)}; give each style a name of its own.")
+        ordered = sorted(self.styles, key=lambda style: (style.origin != "clusters", -len(style.cases)))
+        object.__setattr__(self, "styles", tuple(ordered))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the styles, in their order."""
+        return tuple(style.name for style in self.styles)
+
+    @classmethod
+    def from_plans(cls, plans: Mapping[str, Any], *, source: str = "the plans") -> "StyleBook":
+        """Read the book from nnU-Net's plans; without styles there it is empty.
+
+        Args:
+            plans: The content of a `plans.json`.
+            source: Where the plans come from; named in errors.
+
+        Raises:
+            HyperSORTError: The styles are damaged.
+        """
+        section = plans.get(PLANS_SECTION)
+        entries = section.get(STYLES_KEY, []) if isinstance(section, Mapping) else []
+        try:
+            return cls(tuple(_style_from_json(entry) for entry in entries))
+        except (KeyError, TypeError, ValueError, AttributeError, HyperSORTError) as error:
+            raise HyperSORTError(
+                f"The styles in {source} are damaged ({type(error).__name__}: {error}); run `hypersort styles MODEL` "
+                f"again."
+            ) from error
+
+    @classmethod
+    def read(cls, plans_file: str | os.PathLike[str]) -> "StyleBook":
+        """Read the book from a `plans.json`.
+
+        Raises:
+            HyperSORTError: There is no such file, it is not JSON, or the styles are damaged.
+        """
+        return cls.from_plans(read_plans(plans_file), source=os.fspath(plans_file))
+
+    def to_plans_section(self) -> list[dict[str, Any]]:
+        """The book in JSON types, as it stands in the plans under `hypersort`, `styles`."""
+        return [
+            {
+                "name": style.name,
+                "origin": style.origin,
+                "cases": list(style.cases),
+                "folds": {
+                    fold: {
+                        "coordinates": list(there.coordinates),
+                        "case": there.case_id,
+                        "fingerprint": there.fingerprint,
+                        "cluster": there.cluster,
+                    }
+                    for fold, there in style.folds.items()
+                },
+            }
+            for style in self.styles
+        ]
+
+    def find(self, name: str) -> Style:
+        """The style of a name.
+
+        Raises:
+            HyperSORTError: There is none; the message lists those there are.
+        """
+        for style in self.styles:
+            if style.name == name:
+                return style
+        if not self.styles:
+            raise HyperSORTError(
+                f"There is no style {name}: this model has no styles (a training that starts or goes on drops them); "
+                f"run `hypersort styles MODEL` again."
+            )
+        raise HyperSORTError(
+            f"There is no style {name}; the styles of this model are {', '.join(self.names)}. If it was there before "
+            f"a training, run `hypersort styles MODEL` again."
+        )
+
+    def with_style(self, style: Style) -> "StyleBook":
+        """This book with one more style; a fitted style of the same name is replaced.
+
+        Raises:
+            HyperSORTError: A style found in clusters has that name.
+        """
+        others = tuple(there for there in self.styles if (there.name, there.origin) != (style.name, "fitted"))
+        return StyleBook((*others, style))
+
+    def largest_shared(self, records: Sequence[FoldRecord]) -> Style | None:
+        """The largest style of clusters that was found in all these checkpoints, or None."""
+        shared = (style for style in self.styles if all(style.serves(record) for record in records))
+        return next((style for style in shared if style.origin == "clusters"), None)
+
+    def clusters_of(self, fold: str) -> dict[int, Style]:
+        """The clusters of a fold by their number, each as the style that it is part of."""
+        found = {style.folds[fold].cluster: style for style in self.styles if fold in style.folds}
+        return {number: found[number] for number in sorted(number for number in found if number is not None)}
+
+
+def check_style_name(name: str) -> None:
+    """Refuse what cannot be the name of a style.
+
+    Raises:
+        HyperSORTError: The name is empty, or has other characters than letters, digits, `_` and `-`.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        raise HyperSORTError(
+            f"{name!r} cannot be the name of a style; use letters (without accents), digits, `_` and `-` only."
+        )
+
+
+def _style_from_json(entry: Mapping[str, Any]) -> Style:
+    origin = entry["origin"]
+    if origin not in get_args(StyleOrigin):
+        raise ValueError(f"unknown origin {origin!r}")
+    folds = {str(fold): _style_in_fold_from_json(there) for fold, there in entry["folds"].items()}
+    return Style(entry["name"], folds, tuple(entry["cases"]), cast(StyleOrigin, origin))
+
+
+def _style_in_fold_from_json(entry: Mapping[str, Any]) -> StyleInFold:
+    coordinates = tuple(float(value) for value in entry["coordinates"])
+    if not coordinates or not all(math.isfinite(value) for value in coordinates):
+        raise ValueError(f"coordinates {coordinates} are not finite numbers")
+    return StyleInFold(coordinates, entry["case"], entry["fingerprint"], entry["cluster"])
