@@ -47,12 +47,29 @@ def _no_outside_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def preprocessed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with nnUNet_raw and nnUNet_preprocessed of ten generated scans, planned and preprocessed by nnU-Net."""
+    base = tmp_path_factory.mktemp("nnunet")
+    cases = _preprocess_phantom(base, CASES)
+    splits = [{"train": cases[2:], "val": cases[:2]}, {"train": cases[:8], "val": cases[8:]}]
+    (base / "nnUNet_preprocessed" / DATASET / "splits_final.json").write_text(json.dumps(splits))
+    return base
+
+
+@pytest.fixture
+def trainer_on_many_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "MakeTrainer":
+    """`make_trainer` with 40 cases, 36 of them training data of fold 0."""
+    base = tmp_path / "many"
+    cases = _preprocess_phantom(base, 40)
+    splits = [{"train": cases[4:], "val": cases[:4]}]
+    (base / "nnUNet_preprocessed" / DATASET / "splits_final.json").write_text(json.dumps(splits))
+    return _trainer_maker(base, tmp_path, monkeypatch)
+
+
+def _preprocess_phantom(base: Path, count: int) -> list[str]:
     from nnunetv2_hypersort.demo.phantom import SPACING, write_phantom_dataset
     from nnunetv2_hypersort.small_plan import shrink
 
-    base = tmp_path_factory.mktemp("nnunet")
     raw = base / "nnUNet_raw" / DATASET
-    write_phantom_dataset(raw, training_cases=CASES, test_cases=1, wrong_labels=0, seed=5)
+    write_phantom_dataset(raw, training_cases=count, test_cases=1, wrong_labels=0, seed=5)
     environment = {**os.environ, **{name: str(base / name) for name in ("nnUNet_raw", "nnUNet_preprocessed")}}
     scripts = Path(sys.executable).parent
 
@@ -71,10 +88,7 @@ def preprocessed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         batch_size=2,
     )
     run("nnUNetv2_preprocess", "-c", "3d_fullres", "-np", "2")
-    cases = [f"phantom_{number:03d}" for number in range(CASES)]
-    splits = [{"train": cases[2:], "val": cases[:2]}, {"train": cases[:8], "val": cases[8:]}]
-    (folder / "splits_final.json").write_text(json.dumps(splits))
-    return base
+    return [f"phantom_{number:03d}" for number in range(count)]
 
 
 MakeTrainer = Callable[..., "HyperSORTTrainer"]

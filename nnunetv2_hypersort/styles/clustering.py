@@ -83,8 +83,9 @@ def _joined(mixture: GaussianMixture, components: np.ndarray) -> np.ndarray:
     for i, first in enumerate(components):
         for j, second in enumerate(components[:i]):
             density = np.exp(mixture.score_samples(_ridge(mixture, first, second)))
-            lower_peak = min(density[: _STEPS // 2].max(), density[_STEPS // 2 :].max())
-            joined[i, j] = density.min() >= _VALLEY * lower_peak
+            # The lower of the highest points before and behind: a slope without a second peak is no valley.
+            lower_peak = np.minimum(np.maximum.accumulate(density), np.maximum.accumulate(density[::-1])[::-1])
+            joined[i, j] = (density >= _VALLEY * lower_peak).all()
     return joined
 
 

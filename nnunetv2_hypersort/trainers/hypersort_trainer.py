@@ -265,7 +265,7 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
         with self._autocast():
             output = self.network(data, latents) if offsets is None else self.network(data, latents, offsets)
             loss = self.loss(output, target)
-            penalty = self.settings.latent.l1_weight * latents.float().abs().sum(1).mean()
+            penalty = self._penalty(latents.float())
         self._backward(loss + penalty)
         if offsets is None:
             self._step_latents(fed, latents)
@@ -319,6 +319,12 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
         progress = self.current_epoch / self.num_epochs
         decay = (1 - progress) ** POLY_EXPONENT if chosen.lr_schedule is LrSchedule.POLY else 1.0
         self.table.step(rows, gradients, lr=chosen.lr * decay, betas=chosen.betas)
+
+    def _penalty(self, latents: torch.Tensor) -> torch.Tensor:
+        chosen = self.settings.latent
+        # The norm has no gradient at zero, which PyTorch gives as 0.
+        norm = torch.linalg.vector_norm(latents, dim=1).mean()
+        return chosen.norm_weight * norm + chosen.l1_weight * latents.abs().sum(1).mean()
 
     def _gather_gradients(self, rows: torch.Tensor, offsets: torch.Tensor) -> None:
         last = self._warm_up_steps()

@@ -38,6 +38,12 @@ def test_one_style_is_one_cluster(seed):
     assert len(find_clusters(points)) == 1
 
 
+def test_a_dense_core_with_wide_wings_is_one_cluster():
+    rng = np.random.default_rng(0)
+    points = np.concatenate([rng.normal(0, 0.25, (80, 2)), rng.normal(0, 1, (130, 2)) * [1.0, 0.6]])
+    assert len(find_clusters(points)) == 1
+
+
 def test_a_style_need_not_be_gaussian():
     rng = np.random.default_rng(0)
     angle = rng.uniform(-1, 1, 200)
