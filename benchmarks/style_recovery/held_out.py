@@ -1,0 +1,100 @@
+"""Predictions of a trained run on other cases, with nnU-Net's predictor, and their scores."""
+
+import shutil
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.nnunet_runs.workplace import Workplace
+from benchmarks.style_recovery.datasets import labels_in_style
+from benchmarks.style_recovery.protocol import Run
+from benchmarks.style_recovery.softmin import softmin_score
+from nnunetv2_hypersort.dataset_conversion.perturbation.raw_dataset import open_dataset, read_labels
+from nnunetv2_hypersort.evaluation import METRICS, read_label_scheme
+from nnunetv2_hypersort.evaluation.cases import Case
+from nnunetv2_hypersort.evaluation.scoring import score_cases
+from nnunetv2_hypersort.prediction import latent_for_prediction
+
+SCORES = ("DSC", "HD95", "NSD")
+NSD_TOLERANCE_MM = 1.0
+
+
+def predict(
+    workplace: Workplace,
+    run: Run,
+    model_folder: Path,
+    cases: Sequence[str],
+    output: Path,
+    *,
+    latent: str | None,
+    save_probabilities: bool = False,
+) -> None:
+    """Segment cases of the run's dataset with nnU-Net's predictor, in this process.
+
+    With a latent this is what `hypersort predict --latent` runs; only the worker processes are left out, which take
+    longer to start than these small images to segment.
+
+    Args:
+        workplace: Where.
+        run: The run that trained the model.
+        model_folder: nnU-Net's trained-model folder.
+        cases: The cases.
+        output: Folder for the segmentations; what it holds is removed first.
+        latent: As `--latent`; None for a network without latents.
+        save_probabilities: Also write the probabilities, as nnU-Net does.
+    """
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+    shutil.rmtree(output, ignore_errors=True)
+    output.mkdir(parents=True)
+    raw = open_dataset(workplace.raw / run.dataset)
+    images = [[str(image) for image in raw.cases[case].images] for case in cases]
+    with latent_for_prediction(latent) if latent is not None else nullcontext():
+        predictor = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
+        predictor.initialize_from_trained_model_folder(str(model_folder), (run.fold,))
+        predictor.predict_from_files_sequential(images, str(output), save_probabilities=save_probabilities)
+
+
+def score(workplace: Workplace, run: Run, predictions: Path, cases: Sequence[str]) -> dict[str, dict[str, list[float]]]:
+    """Score predictions against the labels of every style: `{style: {case: [DSC, HD95, NSD]}}`.
+
+    Each number is the mean over the labels that are in the reference or in the prediction: what a style leaves out
+    counts only where it is predicted all the same, and then as the evaluation's conventions have it.
+    """
+    labels = read_label_scheme(workplace.raw / run.dataset / "dataset.json")
+    columns = [METRICS.index(metric) for metric in SCORES]
+    result = {}
+    for style in run.mixture.styles:
+        folder = labels_in_style(workplace, run, style)
+        files = [
+            Case(case, folder / f"{case}{labels.file_ending}", (predictions / f"{case}{labels.file_ending}",))
+            for case in cases
+        ]
+        scores, _, _ = score_cases(
+            files,
+            labels=labels,
+            nsd_tolerances=[NSD_TOLERANCE_MM] * len(labels.structures),
+            num_processes=1,
+            progress=False,
+        )
+        result[style] = {
+            case: [float(value) for value in np.nanmean([found.values for found in structures], axis=0)[columns]]
+            for case, structures in zip(cases, scores[0], strict=True)
+        }
+    return result
+
+
+def score_labels_by_softmin(
+    workplace: Workplace, run: Run, predictions: Path, cases: Sequence[str]
+) -> dict[str, float]:
+    """cleanlab's softmin score of the training labels of cases that the run did not train on."""
+    raw = open_dataset(workplace.raw / run.dataset)
+    scores = {}
+    for case in cases:
+        probabilities: NDArray[np.floating] = np.load(predictions / f"{case}.npz")["probabilities"]
+        scores[case] = softmin_score(read_labels(raw.cases[case].label, raw.content, raw.table).labels, probabilities)
+    return scores

@@ -1,0 +1,106 @@
+"""Compute one run in a process of its own: train, predict the held-out cases, write the records."""
+
+import argparse
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.nnunet_runs.record import TrainingRecord, read_json
+from benchmarks.nnunet_runs.training import train
+from benchmarks.nnunet_runs.workplace import CONFIGURATION_3D, Workplace
+from benchmarks.style_recovery import held_out
+from benchmarks.style_recovery.clusters import find_clusters, representatives
+from benchmarks.style_recovery.datasets import mirror_axes, parts_name, read_split, read_truth
+from benchmarks.style_recovery.protocol import DRY_RUN, FULL, Method, Run, plan_runs, settings_yaml
+from benchmarks.style_recovery.records import held_out_file, read_training, training_file
+from nnunetv2_hypersort.files import write_json, write_text
+from nnunetv2_hypersort.settings import CONFIG_VARIABLE
+
+NO_LATENT = "none"
+MODE = "mode"
+SOFTMIN = "softmin"
+
+
+def style_latents(workplace: Workplace, run: Run, record: TrainingRecord) -> dict[str, str]:
+    """The latent that predicts each style, as `--latent` takes it; `none` for a network without latents."""
+    if not run.method.has_latents:
+        return dict.fromkeys(run.mixture.styles, NO_LATENT)
+    truth = read_truth(workplace, run)
+    # In a very short run some cases were never drawn; their latents mean nothing.
+    drawn = np.isfinite(record.losses)
+    cases = [case for case, known in zip(record.cases, drawn, strict=True) if known]
+    latents = record.latents[drawn]
+    rows = representatives(
+        latents,
+        find_clusters(latents),
+        [truth[case].style for case in cases],
+        np.asarray([not truth[case].is_wrong for case in cases]),
+        run.mixture.styles,
+    )
+    return {style: MODE if row is None else f"case:{cases[row]}" for style, row in rows.items()}
+
+
+def is_finished(workplace: Workplace, run: Run) -> bool:
+    """Whether nothing is left to compute for a run."""
+    record = read_training(workplace, run)
+    if record is None:
+        return False
+    needed = {SOFTMIN} if run.method is Method.CROSS_FIT else set(style_latents(workplace, run, record).values())
+    return needed <= set(read_json(held_out_file(workplace, run)) or {})
+
+
+def compute(workplace: Workplace, run: Run) -> None:
+    """Compute what is left of a run; the environment must be `workplace.environment(run.name)`."""
+    dataset = parts_name(run.dataset) if run.uses_parts else run.dataset
+    config = workplace.folder / "configs" / f"{run.name}.yaml"
+    config.parent.mkdir(exist_ok=True)
+    axes = None if run.method.mirrors_always else mirror_axes(workplace, run.mixture)
+    write_text(config, settings_yaml(run, axes))
+    os.environ[CONFIG_VARIABLE] = str(config)
+    trainer = "HyperSORTTrainer" if run.method.has_latents else "PlainTrainer"
+    model_folder, seconds = train(dataset, CONFIGURATION_3D, trainer, fold=run.fold)
+    record = read_training(workplace, run)
+    if record is None:
+        record = TrainingRecord.from_fold(
+            model_folder / f"fold_{run.fold}", has_latents=run.method.has_latents, seconds=seconds, epochs=run.epochs
+        )
+        training_file(workplace, run).parent.mkdir(exist_ok=True)
+        write_json(training_file(workplace, run), record.to_json())
+
+    file = held_out_file(workplace, run)
+    file.parent.mkdir(exist_ok=True)
+    _, cases = read_split(workplace, dataset, run.fold)
+    predictions = workplace.folder / "predictions" / run.name
+    if run.method is Method.CROSS_FIT:
+        held_out.predict(workplace, run, model_folder, cases, predictions, latent=None, save_probabilities=True)
+        write_json(file, {SOFTMIN: held_out.score_labels_by_softmin(workplace, run, predictions, cases)})
+        # Probabilities are large and needed no more.
+        shutil.rmtree(predictions)
+        return
+    done = read_json(file) or {}
+    for latent in dict.fromkeys(style_latents(workplace, run, record).values()):
+        if latent in done:
+            continue
+        output = predictions / latent.replace(":", "_")
+        asked = None if latent == NO_LATENT else latent
+        held_out.predict(workplace, run, model_folder, cases, output, latent=asked)
+        done[latent] = held_out.score(workplace, run, output, cases)
+        write_json(file, done)
+
+
+def main() -> None:
+    """Find the run by its name and compute it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name")
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--config", required=True)
+    parser.add_argument("--dry-run", action="store_true")
+    args = parser.parse_args()
+    runs = {run.name: run for run in plan_runs(DRY_RUN if args.dry_run else FULL, args.config)}
+    compute(Workplace(args.work), runs[args.name])
+
+
+if __name__ == "__main__":
+    main()

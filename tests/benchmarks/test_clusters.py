@@ -1,0 +1,74 @@
+"""Agreement, assignment of clusters to styles, and visits needed, on examples small enough to count."""
+
+import numpy as np
+import pytest
+
+from benchmarks.style_recovery.clusters import (
+    agreement,
+    find_clusters,
+    k_means,
+    medoid,
+    representatives,
+    visits_needed,
+)
+
+EVERY = np.ones(6, bool)
+STYLES = ["a", "a", "a", "b", "b", "b"]
+
+
+def test_agreement_does_not_depend_on_the_names_of_clusters() -> None:
+    assert agreement(np.array([7, 7, 7, 0, 0, 0]), STYLES, EVERY) == (1, pytest.approx(1))
+
+
+def test_one_cluster_for_all_is_no_agreement() -> None:
+    assert agreement(np.zeros(6, int), STYLES, EVERY)[0] == 0
+
+
+def test_noise_counts_as_clusters_of_one() -> None:
+    # Two noise cases of one style are two clusters, not one: pairs apart that belong together cost.
+    noisy = np.array([0, -1, -1, 1, 1, 1])
+    spelled_out = np.array([0, 2, 3, 1, 1, 1])
+    assert agreement(noisy, STYLES, EVERY) == agreement(spelled_out, STYLES, EVERY)
+    assert agreement(noisy, STYLES, EVERY)[0] < 1
+
+
+def test_cases_that_do_not_count_are_left_out() -> None:
+    clusters = np.array([0, 0, 1, 1, 1, 1])
+    assert agreement(clusters, STYLES, EVERY)[0] < 1
+    assert agreement(clusters, STYLES, np.array([True, True, False, True, True, True]))[0] == 1
+
+
+def test_the_medoid_is_the_middle_member() -> None:
+    latents = np.array([[0.0], [1], [2.5], [100], [1.2]])
+    assert medoid(latents, np.array([0, 1, 2])) == 1
+    assert medoid(latents, np.array([0, 2, 3])) == 2
+
+
+def test_a_style_is_served_by_the_cluster_with_most_of_its_right_cases() -> None:
+    latents = np.array([[0.0], [0.1], [0.2], [5], [5.1], [5.2], [5.3]])
+    clusters = np.array([0, 0, 0, 1, 1, 1, -1])
+    styles = ["a", "a", "b", "b", "b", "a", "c"]
+    right = np.array([True, True, True, True, True, False, True])
+    # Row 4 is the middle of the second cluster, which holds two of the three cases of b; c is noise alone.
+    assert representatives(latents, clusters, styles, right, ["a", "b", "c"]) == {"a": 1, "b": 4, "c": None}
+
+
+def test_visits_until_reached_and_until_reached_for_good() -> None:
+    visits = [5, 10, 15, 20, 25]
+    assert visits_needed(visits, [0, 0.95, 0.5, 0.91, 0.99], 0.9) == (10, 20)
+    assert visits_needed(visits, [0.9, 0.9, 0.9, 0.9, 0.9], 0.9) == (5, 5)
+    assert visits_needed(visits, [0, 0, 0, 0.95, 0.2], 0.9) == (20, np.inf)
+    assert visits_needed(visits, [0, 0, 0, 0, 0], 0.9) == (np.inf, np.inf)
+
+
+def test_separate_groups_are_found_without_their_number() -> None:
+    rng = np.random.default_rng(0)
+    latents = np.concatenate([rng.normal(centre, 0.05, (30, 2)) for centre in ((0, 0), (1, 0), (0, 1))])
+    styles = [name for name in "abc" for _ in range(30)]
+    assert agreement(find_clusters(latents), styles, np.ones(90, bool))[0] > 0.9
+    assert agreement(k_means(latents, 3, 0), styles, np.ones(90, bool))[0] == 1
+
+
+def test_collapsed_latents_are_no_error() -> None:
+    assert len(find_clusters(np.zeros((20, 2)))) == 20
+    assert k_means(np.zeros((20, 2)), 3, 0).tolist() == [0] * 20
