@@ -25,7 +25,7 @@ from tqdm import tqdm
 from benchmarks.nnunet_runs.queue import Job, run_queue
 from benchmarks.nnunet_runs.tables import write_tables
 from benchmarks.nnunet_runs.workplace import REPOSITORY, Workplace
-from benchmarks.style_recovery.clusters import agreement, find_clusters
+from benchmarks.style_recovery.clusters import agreement
 from benchmarks.style_recovery.datasets import needed_datasets, prepare, read_truth
 from benchmarks.style_recovery.figure import draw_trajectories
 from benchmarks.style_recovery.one_run import is_finished
@@ -35,6 +35,7 @@ from benchmarks.style_recovery.results import collect, mask_statistics_file
 from benchmarks.style_recovery.tables import markdown
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files import write_json
+from nnunetv2_hypersort.styles.clustering import find_clusters
 
 JSON_NAME = "style_recovery.json"
 FIGURE_NAME = "style_recovery.png"
@@ -102,7 +103,7 @@ def _compute(
             return "done"
         truth = [read_truth(workplace, run)[case] for case in record.cases]
         right = [not case.is_wrong for case in truth]
-        ari, _ = agreement(find_clusters(record.latents), [case.style for case in truth], right)
+        ari, _ = agreement(find_clusters(record.latents).labels, [case.style for case in truth], right)
         return f"ARI {ari:.3f}"
 
     print(f"{len(jobs)} runs to compute, {len(runs) - len(missing)} finished", flush=True)

@@ -13,24 +13,6 @@ Reals = NDArray[np.floating[Any]]
 NOISE = -1
 
 
-def find_clusters(latents: Reals) -> Integers:
-    """The cluster of each latent, shape (n,); -1 where a latent belongs to none. Their number is not given."""
-    try:
-        from nnunetv2_hypersort.styles.clustering import find_clusters as find
-    except ImportError:
-        return _stand_in(latents)
-    return np.asarray(find(latents).labels)
-
-
-def _stand_in(latents: Reals) -> Integers:
-    # Until the package has its own: HDBSCAN, and one cluster where it finds none.
-    from sklearn.cluster import HDBSCAN
-
-    size = min(len(latents) - 1, max(5, len(latents) // 20))
-    labels = HDBSCAN(min_cluster_size=max(2, size), min_samples=max(1, min(5, size)), copy=True).fit_predict(latents)
-    return labels if labels.max() >= 0 else np.zeros(len(latents), int)
-
-
 def agreement(clusters: Integers, styles: Sequence[str], considered: NDArray[np.bool_]) -> tuple[float, float]:
     """Adjusted Rand index and normalised mutual information of clusters and styles.
 

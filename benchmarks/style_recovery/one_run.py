@@ -11,12 +11,13 @@ from benchmarks.nnunet_runs.record import TrainingRecord, read_json
 from benchmarks.nnunet_runs.training import train
 from benchmarks.nnunet_runs.workplace import CONFIGURATION_3D, Workplace
 from benchmarks.style_recovery import held_out
-from benchmarks.style_recovery.clusters import find_clusters, representatives
+from benchmarks.style_recovery.clusters import representatives
 from benchmarks.style_recovery.datasets import mirror_axes, parts_name, read_split, read_truth
 from benchmarks.style_recovery.protocol import DRY_RUN, FULL, Method, Run, plan_runs, settings_yaml
 from benchmarks.style_recovery.records import held_out_file, read_training, training_file
 from nnunetv2_hypersort.files import write_json, write_text
 from nnunetv2_hypersort.settings import CONFIG_VARIABLE
+from nnunetv2_hypersort.styles.clustering import find_clusters
 
 NO_LATENT = "none"
 MODE = "mode"
@@ -34,7 +35,7 @@ def style_latents(workplace: Workplace, run: Run, record: TrainingRecord) -> dic
     latents = record.latents[drawn]
     rows = representatives(
         latents,
-        find_clusters(latents),
+        find_clusters(latents).labels,
         [truth[case].style for case in cases],
         np.asarray([not truth[case].is_wrong for case in cases]),
         run.mixture.styles,

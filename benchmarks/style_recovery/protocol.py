@@ -50,8 +50,8 @@ MIXTURES = (
     Mixture("mixture_1", "perturb_hippocampus", long_run=True, ari_target=0.98),
     Mixture(
         "mixture_2",
-        "perturb_hippocampus_offset",
-        no_mirroring_along=("left-right",),
+        "perturb_hippocampus_turn",
+        no_mirroring_along=("left-right", "inferior-superior"),
         long_run=True,
         ari_target=0.95,
         is_hidden=True,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from benchmarks.nnunet_runs.record import TrainingRecord, read_json
 from benchmarks.nnunet_runs.workplace import Workplace
 from benchmarks.style_recovery import wrong_labels
-from benchmarks.style_recovery.clusters import NOISE, agreement, find_clusters, k_means, visits_needed
+from benchmarks.style_recovery.clusters import NOISE, agreement, k_means, visits_needed
 from benchmarks.style_recovery.crossed import crossed_interval
 from benchmarks.style_recovery.datasets import read_truth
 from benchmarks.style_recovery.held_out import SCORES
@@ -19,6 +19,7 @@ from benchmarks.style_recovery.protocol import MIXTURES, Method, Mixture, Protoc
 from benchmarks.style_recovery.ranking import METRICS, Group, mean_metric, paired_difference, precision_at_k
 from benchmarks.style_recovery.records import held_out_file, read_training
 from nnunetv2_hypersort.evaluation.bootstrap import Interval
+from nnunetv2_hypersort.styles.clustering import find_clusters
 
 SEVERE = 0.7
 ARI_NEEDED = 0.9
@@ -75,9 +76,9 @@ def _recovery(workplace: Workplace, run: Run, record: TrainingRecord) -> Content
     styles = [truth[case].style for case in record.cases]
     right = np.asarray([not truth[case].is_wrong for case in record.cases])
     every = np.ones_like(right)
-    clusters = find_clusters(record.latents)
+    clusters = find_clusters(record.latents).labels
     given = k_means(record.latents, len(run.mixture.styles), run.seed)
-    curve = [agreement(find_clusters(latents), styles, right)[0] for latents in record.history]
+    curve = [agreement(find_clusters(latents).labels, styles, right)[0] for latents in record.history]
     first, kept = visits_needed(list(record.history_visits), curve, ARI_NEEDED)
     return {
         "method": run.method.value,

@@ -14,7 +14,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from benchmarks.nnunet_runs.record import TrainingRecord
 from benchmarks.nnunet_runs.workplace import Workplace
-from benchmarks.style_recovery.clusters import NOISE, find_clusters
+from benchmarks.style_recovery.clusters import NOISE
 from benchmarks.two_observers import features
 from benchmarks.two_observers.datasets import Drawing, read_drawings, read_image, read_labels
 from benchmarks.two_observers.one_run import read_training
@@ -25,6 +25,7 @@ from benchmarks.two_observers.permutation import (
     unpaired_test,
 )
 from benchmarks.two_observers.protocol import FIRST, SECOND, Protocol, Run
+from nnunetv2_hypersort.styles.clustering import find_clusters
 
 Content = dict[str, Any]
 Reals = NDArray[np.floating[Any]]
@@ -88,7 +89,7 @@ class _Measured:
 
 
 def _clusters(latents: Reals, observers: Sequence[str]) -> Content:
-    clusters = find_clusters(latents)
+    clusters = find_clusters(latents).labels
     alone = clusters == NOISE
     parts = np.where(alone, clusters.max() + 1 + np.cumsum(alone), clusters)
     return {

@@ -5,7 +5,6 @@ import pytest
 
 from benchmarks.style_recovery.clusters import (
     agreement,
-    find_clusters,
     k_means,
     medoid,
     representatives,
@@ -61,14 +60,5 @@ def test_visits_until_reached_and_until_reached_for_good() -> None:
     assert visits_needed(visits, [0, 0, 0, 0, 0], 0.9) == (np.inf, np.inf)
 
 
-def test_separate_groups_are_found_without_their_number() -> None:
-    rng = np.random.default_rng(0)
-    latents = np.concatenate([rng.normal(centre, 0.05, (30, 2)) for centre in ((0, 0), (1, 0), (0, 1))])
-    styles = [name for name in "abc" for _ in range(30)]
-    assert agreement(find_clusters(latents), styles, np.ones(90, bool))[0] > 0.9
-    assert agreement(k_means(latents, 3, 0), styles, np.ones(90, bool))[0] == 1
-
-
 def test_collapsed_latents_are_no_error() -> None:
-    assert len(find_clusters(np.zeros((20, 2)))) == 20
     assert k_means(np.zeros((20, 2)), 3, 0).tolist() == [0] * 20
