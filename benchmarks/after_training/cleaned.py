@@ -1,0 +1,85 @@
+"""Training again without the cases that `hypersort rank` flags: HyperSORT and plain nnU-Net, as long as before."""
+
+import argparse
+import os
+import shutil
+from pathlib import Path
+
+from benchmarks.nnunet_runs.record import TrainingRecord
+from benchmarks.nnunet_runs.training import train
+from benchmarks.nnunet_runs.workplace import CONFIGURATION_3D, PLANS, Workplace
+from benchmarks.style_recovery import held_out
+from benchmarks.style_recovery.datasets import SPLITS, read_split
+from benchmarks.style_recovery.one_run import NO_LATENT, style_latents
+from benchmarks.style_recovery.protocol import FULL, Method, Run, plan_runs
+from nnunetv2_hypersort.files import write_json
+from nnunetv2_hypersort.settings import CONFIG_VARIABLE
+
+
+def cleaned_runs(config: str) -> list[Run]:
+    """The runs of the first mixture that are made again, every seed of HyperSORT and plain nnU-Net."""
+    runs = plan_runs(FULL, config)
+    return [run for run in runs if run.mixture == runs[0].mixture and run.method in (Method.HYPERSORT, Method.PLAIN)]
+
+
+def run_name(run: Run) -> str:
+    """Names the files of a run that is made again."""
+    return f"cleaned-{run.name}"
+
+
+def dataset_name(run: Run) -> str:
+    """The preprocessed data of the run's dataset with the split file that leaves out what was flagged."""
+    return f"Dataset{int(run.dataset[7:10]) + 200}{run.dataset[10:]}Cleaned"
+
+
+def scores_file(workplace: Workplace, run: Run) -> Path:
+    """`{style: {case: [DSC, HD95, NSD]}}` on the held-out cases, each predicted in that style."""
+    return workplace.folder / "held_out" / f"{run_name(run)}.json"
+
+
+def prepare(workplace: Workplace, run: Run, splits: Path) -> None:
+    """Make the dataset with the split file that `hypersort rank --exclude` wrote, unless it is there."""
+    source, target = (workplace.preprocessed / name for name in (run.dataset, dataset_name(run)))
+    if (target / SPLITS).exists():
+        return
+    shutil.rmtree(target, ignore_errors=True)
+    data = f"{PLANS}_{CONFIGURATION_3D}"
+    shutil.copytree(source / data, target / data, copy_function=os.link)
+    for name in ("dataset_fingerprint.json", "dataset.json", f"{PLANS}.json"):
+        shutil.copyfile(source / name, target / name)
+    # Last: it says that the dataset is complete.
+    shutil.copyfile(splits, target / SPLITS)
+
+
+def compute(workplace: Workplace, run: Run) -> None:
+    """Train and score one run; the environment must be `workplace.environment(run_name(run))`."""
+    os.environ[CONFIG_VARIABLE] = str(workplace.folder / "configs" / f"{run.name}.yaml")
+    dataset = dataset_name(run)
+    trainer = "HyperSORTTrainer" if run.method.has_latents else "PlainTrainer"
+    model_folder, seconds = train(dataset, CONFIGURATION_3D, trainer)
+    fold = model_folder / "fold_0"
+    record = TrainingRecord.from_fold(fold, has_latents=run.method.has_latents, seconds=seconds, epochs=run.epochs)
+    _, cases = read_split(workplace, dataset)
+    scores: dict[str, dict[str, dict[str, list[float]]]] = {}
+    latents = style_latents(workplace, run, record)
+    for latent in dict.fromkeys(latents.values()):
+        output = workplace.folder / "predictions" / run_name(run) / latent.replace(":", "_")
+        asked = None if latent == NO_LATENT else latent
+        held_out.predict(workplace, run, model_folder, cases, output, latent=asked)
+        scores[latent] = held_out.score(workplace, run, output, cases)
+    write_json(scores_file(workplace, run), {style: scores[latent][style] for style, latent in latents.items()})
+
+
+def main() -> None:
+    """Compute one run in this process."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", help="of the run that is made again")
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--config", required=True)
+    args = parser.parse_args()
+    runs = {run.name: run for run in cleaned_runs(args.config)}
+    compute(Workplace(args.work), runs[args.name])
+
+
+if __name__ == "__main__":
+    main()
