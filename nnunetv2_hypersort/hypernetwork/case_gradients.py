@@ -116,8 +116,9 @@ class CaseGradients(nn.Module):
         directions[: len(components)] = -self._lift((whitening @ components.T).T)
         offsets = (latents @ directions).square().mean().sqrt()
         directions *= _CHANGE / offsets.clamp(min=1e-30)
-        self.sums, self.counts = self.sums[:0, :0], self.counts[:0]
-        self.second_moment = self.second_moment[:0, :0]
+        # Not slices: they would keep the storage, and torch.save writes all of it into every later checkpoint.
+        self.sums, self.counts = self.sums.new_zeros(0, 0), self.counts.new_zeros(0)
+        self.second_moment = self.second_moment.new_zeros(0, 0)
         self._sketch = None
         return latents.float(), directions.float()
 
