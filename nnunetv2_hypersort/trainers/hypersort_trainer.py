@@ -22,6 +22,7 @@ from nnunetv2_hypersort.latents import LATENT_VARIABLE, FoldRecord, LatentChoice
 from nnunetv2_hypersort.plans import PLANS_SECTION
 from nnunetv2_hypersort.settings import LatentStart, LrSchedule, OptimizerKind
 from nnunetv2_hypersort.trainers import run_files, stored_settings
+from nnunetv2_hypersort.trainers.compact_moments import compact_moments
 from nnunetv2_hypersort.trainers.latent_steps import gather_over_ranks
 from nnunetv2_hypersort.trainers.planned_network import PlannedHyperNetwork
 
@@ -439,10 +440,12 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
             HyperSORTError: The folder is read-only or the disk is full; the previous checkpoint is as it was.
         """
         if self.local_rank != 0 or self.disable_checkpointing:
-            super().save_checkpoint(filename)
+            # Nothing is written, but the optimiser goes on with the rounded moments in every process.
+            with compact_moments(self.optimizer):
+                super().save_checkpoint(filename)
             return
         try:
-            with atomic_path(filename) as temporary:
+            with atomic_path(filename) as temporary, compact_moments(self.optimizer):
                 super().save_checkpoint(str(temporary))
         except (OSError, RuntimeError) as error:
             # torch reports a full disk as a RuntimeError of its zip writer.
