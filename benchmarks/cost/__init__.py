@@ -1,0 +1,1 @@
+"""What HyperSORT costs beside plain nnU-Net: time, memory, parameters, files."""
