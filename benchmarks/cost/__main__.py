@@ -116,6 +116,7 @@ def _measurements(workplace: Any, args: Any) -> dict[str, Callable[[], dict[str,
             plan: size.measure_checkpoints(workplace, plan=plan, device=args.device) for plan in plans
         },
         "growth": lambda: growth.measure(workplace, device=args.device, repetitions=args.repetitions),
+        "growth_memory": lambda: growth.measure_memory(workplace, device=args.device),
         "low_rank_forms": lambda: low_rank_forms.measure(device=args.device, repetitions=args.repetitions),
         "help": lambda: help_start.measure(args.repetitions),
     }

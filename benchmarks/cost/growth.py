@@ -15,7 +15,7 @@ CASES = (208, 10_000, 100_000)
 FEWEST = str(CASES[0])
 
 
-def measure(workplace: Workplace, *, device: str, repetitions: int, steps: int = 8) -> dict[str, Any]:
+def measure(workplace: Workplace, *, device: str, repetitions: int, steps: int = 4) -> dict[str, Any]:
     """Compare trainings with few and many cases, on the small plan and noise.
 
     Args:
@@ -61,9 +61,15 @@ def measure(workplace: Workplace, *, device: str, repetitions: int, steps: int =
             )
             if phase == "default_gathering":
                 found["solve_seconds"] = _seconds(trainers[name].hypernetwork.start_from_gradients)
-    for name, found in results.items():
-        found["memory"] = memory.measure(workplace, "default_gathering", plan="small", device=device, cases=int(name))
     return results
+
+
+def measure_memory(workplace: Workplace, *, device: str) -> dict[str, Any]:
+    """Peak memory while gradients are gathered, for each number of cases; see `memory.measure`."""
+    return {
+        str(count): memory.measure(workplace, "default_gathering", plan="small", device=device, cases=count)
+        for count in CASES
+    }
 
 
 def _stepper(trainer: Any, phase: str, steps: int) -> Callable[[], None]:

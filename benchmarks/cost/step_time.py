@@ -32,7 +32,7 @@ def measure(
 
     def run(name: str) -> None:
         for batch in drawn:
-            take_step(trainers[name], {side.name: side for side in sides}[name], batch)
+            take_step(trainers[name], SIDES[name], batch)
 
     seconds = take_turns({side.name: lambda name=side.name: run(name) for side in sides}, repetitions, device)
     parts = {

@@ -6,6 +6,7 @@ from typing import Any
 from benchmarks.nnunet_runs.tables import format_table
 
 NAMES = {
+    "plain": "plain nnU-Net",
     "default_warm_up": "default, warm-up, before gradients are gathered",
     "default_gathering": "default, warm-up, gathering gradients",
     "default": "default, latents learnt",
@@ -24,12 +25,12 @@ def markdown(results: Mapping[str, Any]) -> str:
 
 
 def _parameters(found: Mapping[str, Any]) -> str:
+    names = {**NAMES, "default": "default generator, `modulation`"}
     rows = [
-        [NAMES.get(name, name).split(",")[0] if name == "default" else NAMES.get(name, "plain nnU-Net")]
-        + [f"{found[plan][name]['parameters']:,} ({found[plan][name]['ratio']:.3f}x)" for plan in ("large", "small")]
+        [names[name], *(f"{found[plan][name]['parameters']:,} ({found[plan][name]['ratio']:.3f}x)" for plan in found)]
         for name in found["large"]
     ]
-    return "**Trained parameters**\n\n" + format_table(["", "large plan", "small plan"], rows)
+    return "**Trained parameters**\n\n" + format_table(["", *(f"{plan} plan" for plan in found)], rows)
 
 
 def _steps(found: Mapping[str, Any]) -> str:
@@ -54,7 +55,7 @@ def _memory(found: Mapping[str, Any]) -> str:
     for key, sides in found.items():
         rows = [
             [
-                NAMES.get(name, "plain nnU-Net"),
+                NAMES[name],
                 f"{_mb(side['peak'])} ({side['peak'] / sides['plain']['peak']:.3f}x)",
                 f"{_mb(side['steps'])} ({side['steps'] / sides['plain']['steps']:.3f}x)",
             ]
@@ -69,7 +70,7 @@ def _checkpoints(found: Mapping[str, Any]) -> str:
     names = list(dict.fromkeys(name for sides in found.values() for name in sides))
     rows = [
         [
-            NAMES.get(name, "plain nnU-Net"),
+            NAMES[name],
             *(
                 f"{_mb(sides[name]['bytes'])} ({sides[name]['ratio']:.3f}x)" if name in sides else "not written"
                 for sides in found.values()
@@ -91,12 +92,17 @@ def _growth(found: Mapping[str, Any]) -> str:
         ["latent table with its full history", *(_mb(one["table_bytes"]) for one in found.values())],
         ["checkpoint while gathering", *(_mb(one["default_gathering_checkpoint_bytes"]) for one in found.values())],
         ["checkpoint later, history full", *(_mb(one["default_checkpoint_bytes"]) for one in found.values())],
-        ["peak memory of the process", *(_mb(one["memory"]["peak"]) for one in found.values())],
         ["end of the warm-up, once", *(f"{one['solve_seconds']:.2f} s" for one in found.values())],
         ["mode of the latents, once per epoch", *(f"{one['mode_seconds']:.2f} s" for one in found.values())],
     ]
     header = ["", *(f"{int(count):,} cases" for count in found)]
     return "**Growth with the number of training cases** (small plan; processor time)\n\n" + format_table(header, rows)
+
+
+def _growth_memory(found: Mapping[str, Any]) -> str:
+    header = ["", *(f"{int(count):,} cases" for count in found)]
+    rows = [["peak memory of the process while gathering", *(_mb(one["peak"]) for one in found.values())]]
+    return format_table(header, rows)
 
 
 def _forms(found: Mapping[str, Any]) -> str:
@@ -135,6 +141,7 @@ _WRITERS = {
     "memory": _memory,
     "checkpoints": _checkpoints,
     "growth": _growth,
+    "growth_memory": _growth_memory,
     "low_rank_forms": _forms,
     "help": _help,
 }
