@@ -52,8 +52,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=_measurements(None, None), help="some measurements")
     parser.add_argument("--publish", action="store_true", help="also write the results into the repository")
     args = parser.parse_args()
-    if args.repetitions < 4 or args.repetitions % 2:
-        parser.error("--repetitions must be even, and at least 4")
+    if args.repetitions < 8 or args.repetitions % 2:
+        parser.error("--repetitions must be even, and at least 8: four blocks have quartiles")
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     workplace = Workplace(args.work)
     try:

@@ -5,6 +5,7 @@ python -m benchmarks.cost.memory --work WORK --side default --plan small
 
 import argparse
 import json
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -13,10 +14,11 @@ from typing import Any
 from benchmarks.nnunet_runs.workplace import REPOSITORY, Workplace
 
 STEPS = 3
+PROCESSES = 3
 
 
 def measure(workplace: Workplace, side: str, *, plan: str, device: str, cases: int = 0) -> dict[str, Any]:
-    """Start a process that takes a few steps, and read what it says of its memory.
+    """Start processes that take a few steps each, and read what they say of their memory.
 
     Args:
         workplace: Holds the preprocessed data set.
@@ -26,16 +28,18 @@ def measure(workplace: Workplace, side: str, *, plan: str, device: str, cases: i
         cases: Number of made-up training cases; 0 for those of fold 0.
 
     Returns:
-        In bytes: `peak`, the largest resident size of the process (CUDA: the allocator's peak), `before`, that before
+        In bytes, medians over the processes: `peak`, the largest resident size of the process (CUDA: the allocator's peak), `before`, that before
         the first step, and `steps`, the difference.
     """
     command = [sys.executable, "-m", "benchmarks.cost.memory", "--work", str(workplace.folder), "--side", side]
     command += ["--plan", plan, "--device", device, "--cases", str(cases)]
-    done = subprocess.run(
-        command, cwd=REPOSITORY, env=workplace.environment(), check=True, stdout=subprocess.PIPE, text=True
-    )
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return result
+    found: list[dict[str, int]] = []
+    for _ in range(PROCESSES):
+        done = subprocess.run(
+            command, cwd=REPOSITORY, env=workplace.environment(), check=True, stdout=subprocess.PIPE, text=True
+        )
+        found.append(json.loads(done.stdout.splitlines()[-1]))
+    return {"processes": PROCESSES, **{key: statistics.median(one[key] for one in found) for key in found[0]}}
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """Seconds of a training step, all sides in turn on the same batches."""
 
+import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -44,6 +45,7 @@ def measure(
         "device": device,
         "threads": torch.get_num_threads(),
         "repetitions": repetitions,
+        "load": os.getloadavg()[0],
         "steps_per_repetition": batches,
         "sides": {name: {clock: versus(taken, name) for clock, taken in parts.items()} for name in names},
         "plain": {clock: statistics.median(taken[PLAIN.name]) for clock, taken in parts.items()},

@@ -44,7 +44,9 @@ def _steps(found: Mapping[str, Any]) -> str:
             f"**Seconds of a training step / plain nnU-Net's, {key.replace('_', ', ')}** "
             f"(plain: {1000 * one['plain']['processor']:.0f} ms of processor time, "
             f"{1000 * one['plain']['wall']:.0f} ms by the clock; {one['threads']} thread(s), {one['repetitions']} "
-            f"repetitions of {one['steps_per_repetition']} steps)\n\n"
+            f"repetitions of {one['steps_per_repetition']} steps"
+            + (f"; load {one['load']:.1f}" if "load" in one else "")
+            + ")\n\n"
         )
         text += format_table(["", "processor, median (quartiles)", "clock, median (quartiles)"], rows) + "\n"
     return text.rstrip("\n") + "\n"
