@@ -28,8 +28,8 @@ def measure(workplace: Workplace, side: str, *, plan: str, device: str, cases: i
         cases: Number of made-up training cases; 0 for those of fold 0.
 
     Returns:
-        In bytes, medians over the processes: `peak`, the largest resident size of the process (CUDA: the allocator's peak), `before`, that before
-        the first step, and `steps`, the difference.
+        In bytes, medians over the processes: `peak`, the largest resident size of the process (CUDA: the allocator's
+        peak), `before`, the size before the first step, and `steps`, the difference.
     """
     command = [sys.executable, "-m", "benchmarks.cost.memory", "--work", str(workplace.folder), "--side", side]
     command += ["--plan", plan, "--device", device, "--cases", str(cases)]
