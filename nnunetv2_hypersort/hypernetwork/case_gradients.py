@@ -114,8 +114,9 @@ class CaseGradients(nn.Module):
         latents /= latents[drawn].square().mean().sqrt().clamp(min=1e-30)
         directions = signs.new_zeros(dim, self.size)
         directions[: len(components)] = -self._lift((whitening @ components.T).T)
-        offsets = (latents @ directions).square().mean().sqrt()
-        directions *= _CHANGE / offsets.clamp(min=1e-30)
+        # The mean square of latents @ directions, without that product: cases x parameters can be gigabytes.
+        mean_square = ((latents.T @ latents @ directions) * directions).sum() / (len(latents) * self.size)
+        directions *= _CHANGE / mean_square.clamp(min=0).sqrt().clamp(min=1e-30)
         # Not slices: they would keep the storage, and torch.save writes all of it into every later checkpoint.
         self.sums, self.counts = self.sums.new_zeros(0, 0), self.counts.new_zeros(0)
         self.second_moment = self.second_moment.new_zeros(0, 0)

@@ -63,9 +63,10 @@ class LowRankGenerator(WeightGenerator):
 
         A convolution has factors of zero then, but U and V that are not, so it learns from the first step on.
         """
-        code = self.code(latents)
+        # The fit is linear in what is wanted, latents @ directions, which can be gigabytes: it comes last.
+        fit = fit_code(self.code(latents), latents)
         names = [name for name, shape in self.shapes.items() if len(shape) < 2]
         for name, vectors in zip(names, self.vectors, strict=True):
-            vectors.copy_(fit_code(code, latents @ directions[name]) if name in directions else vectors * 0)
+            vectors.copy_(fit @ directions[name] if name in directions else vectors * 0)
         for factors in self.factors:
             factors.zero_()

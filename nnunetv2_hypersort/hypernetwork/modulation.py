@@ -42,5 +42,6 @@ class ModulationGenerator(WeightGenerator):
     @torch.no_grad()
     def align(self, latents: torch.Tensor, directions: Mapping[str, torch.Tensor]) -> None:
         """Fit the matrix of directions; see `WeightGenerator.align`."""
-        wanted = torch.cat([latents @ directions[name] for name in self.sizes], dim=1)
-        self.directions.copy_(fit_code(self.code(latents), wanted))
+        # The fit is linear in what is wanted, latents @ directions, which can be gigabytes: it comes last.
+        wanted = torch.cat([directions[name] for name in self.sizes], dim=1)
+        self.directions.copy_(fit_code(self.code(latents), latents) @ wanted)
