@@ -6,16 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from nnunetv2_hypersort.orientation import AXES
+
 Mask = NDArray[np.bool_]
 Labels = NDArray[np.uint16]
 Window = tuple[slice, ...]
 
-# Axis name -> the RAS+ code of its positive end, which is the end named second, and that of its negative end.
-AXES = {
-    "left-right": ("R", "L"),
-    "posterior-anterior": ("A", "P"),
-    "inferior-superior": ("S", "I"),
-}
 # End name -> axis it belongs to and its sign on that axis.
 ENDS = {
     "left": ("left-right", -1),

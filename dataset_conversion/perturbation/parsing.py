@@ -5,9 +5,10 @@ from dataclasses import MISSING, Field, field, fields
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
-from nnunetv2_hypersort.dataset_conversion.perturbation.geometry import AXES, ENDS
+from nnunetv2_hypersort.dataset_conversion.perturbation.geometry import ENDS
 from nnunetv2_hypersort.dataset_conversion.perturbation.label_table import LabelName
 from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.orientation import AXES
 
 T = TypeVar("T")
 Parser = Callable[[Any], Any]

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from nibabel import orientations
 
-from nnunetv2_hypersort.dataset_conversion.perturbation.geometry import AXES, Grid, Labels
+from nnunetv2_hypersort.dataset_conversion.perturbation.geometry import Grid, Labels
+from nnunetv2_hypersort.orientation import AXES
 
 
 def flip(labels: Labels, grid: Grid, axis: str) -> Labels:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nibabel.orientations import aff2axcodes
 from nnunetv2.imageio.reader_writer_registry import LIST_OF_IO_CLASSES, recursive_find_reader_writer_by_name
 from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
 from nnunetv2_hypersort.dataset_conversion.perturbation.geometry import Grid, Labels
 from nnunetv2_hypersort.dataset_conversion.perturbation.label_table import LabelTable
 from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.orientation import axis_codes
 
 
 @dataclass(frozen=True)
@@ -143,19 +143,6 @@ def read_labels(path: Path, content: dict[str, Any], table: LabelTable) -> Label
 
 
 def _grid(properties: dict[str, Any]) -> Grid:
-    # nnU-Net's arrays are ordered z, y, x: the reverse of the file's axes. Affines are RAS+.
-    if "sitk_stuff" in properties:
-        dimension = len(properties["sitk_stuff"]["spacing"])
-        affine = np.eye(4)
-        direction = np.asarray(properties["sitk_stuff"]["direction"]).reshape(dimension, dimension)
-        affine[:dimension, :dimension] = direction
-        affine[:2] *= -1  # ITK's world is LPS+
-    elif "nibabel_stuff" in properties:
-        kept = properties["nibabel_stuff"]
-        affine = np.asarray(kept.get("reoriented_affine", kept["original_affine"]))
-    else:
-        # Files without orientation (PNG, TIFF): columns and rows as ITK and DICOM have them by default.
-        affine = np.diag([-1.0, -1.0, 1.0, 1.0])
-    first, second, third = aff2axcodes(affine)
     depth, height, width = (float(step) for step in properties["spacing"])
-    return Grid((depth, height, width), (third, second, first))
+    # Files without orientation (PNG, TIFF): columns and rows as ITK and DICOM have them by default.
+    return Grid((depth, height, width), axis_codes(properties) or ("S", "P", "L"))

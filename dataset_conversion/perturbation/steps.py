@@ -7,7 +7,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 
 from nnunetv2_hypersort.dataset_conversion.perturbation import operations, planted_errors
-from nnunetv2_hypersort.dataset_conversion.perturbation.geometry import AXES, Grid, Labels
+from nnunetv2_hypersort.dataset_conversion.perturbation.geometry import Grid, Labels
 from nnunetv2_hypersort.dataset_conversion.perturbation.label_table import LabelName, LabelTable
 from nnunetv2_hypersort.dataset_conversion.perturbation.parsing import (
     InvalidSettingError,
@@ -19,6 +19,7 @@ from nnunetv2_hypersort.dataset_conversion.perturbation.parsing import (
     signed,
 )
 from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.orientation import AXES
 
 _MM = number(0, unit="mm")
 
