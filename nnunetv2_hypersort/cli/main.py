@@ -14,6 +14,7 @@ VERBS = {
     "convert": "turn an AMOS22 or TotalSegmentator download into an nnU-Net raw dataset",
     "perturb": "plant annotation styles and errors in the labels of an nnU-Net raw dataset",
     "predict": "predict with nnU-Net and a chosen latent",
+    "styles": "find the annotation styles of a trained model, matched over folds and described in words",
     "evaluate": "DSC, HD95, NSD, ASD and volume similarity with intervals over subjects",
     "demo": "the whole job on a small generated data set, with a picture at the end",
     "env": "print the line that makes nnU-Net find the HyperSORT trainers",

@@ -1,0 +1,52 @@
+"""`hypersort styles`: the annotation styles of a trained model."""
+
+import argparse
+
+from nnunetv2_hypersort.errors import HyperSORTError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.description = (
+        "Find the annotation styles of a trained model, match them over its folds and say how they differ. Writes "
+        "MODEL/styles.json, and the styles into MODEL/plans.json for predictions with style:NAME."
+    )
+    parser.add_argument("model", metavar="MODEL", help="trained-model folder, the one that holds fold_0")
+    parser.add_argument("-f", nargs="+", metavar="FOLD", help="folds (default: all whose training is finished)")
+    parser.add_argument("-chk", default="checkpoint_final.pth", help="checkpoint file name (default: %(default)s)")
+    parser.add_argument(
+        "--cases",
+        type=int,
+        default=8,
+        metavar="N",
+        help="images to segment in each style for the descriptions (default: %(default)s; 0: compare training labels)",
+    )
+    parser.add_argument("-device", metavar="X", help="cpu, cuda or mps (default: cuda if there is one, else cpu)")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Find the styles and print them.
+
+    Raises:
+        HyperSORTError: See `find_styles`; also for a negative number of cases or an unknown device.
+    """
+    if args.cases < 0:
+        raise HyperSORTError(f"--cases is {args.cases}; give 0 or more.")
+
+    import torch
+
+    from nnunetv2_hypersort.styles.finding import STYLES_FILE, find_styles
+
+    try:
+        device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    except RuntimeError:
+        raise HyperSORTError(f"There is no device {args.device}; give cpu, cuda or mps.") from None
+    found = find_styles(args.model, folds=args.f, checkpoint_name=args.chk, cases=args.cases, device=device)
+    print(found.to_text())
+    print(f"\nWritten: {args.model}/{STYLES_FILE}, and the styles in {args.model}/plans.json.")
+    if found.styles:
+        style = found.styles[0].style
+        print(
+            f"To predict in a style: hypersort predict -m {args.model} -f {' '.join(style.folds)} -i IN -o OUT "
+            f"--latent style:{style.name}"
+        )

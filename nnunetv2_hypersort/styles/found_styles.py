@@ -1,0 +1,174 @@
+"""The styles found in a model, as JSON and as text."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nnunetv2_hypersort.latents import Style, StyleBook
+from nnunetv2_hypersort.styles.alignment import Agreement, Alignment
+from nnunetv2_hypersort.styles.style_contrast import StyleContrast
+
+
+@dataclass(frozen=True)
+class FoundStyle:
+    """One style.
+
+    Attributes:
+        style: Name, latents and cases.
+        sizes: For each fold the size of the cluster.
+        description: In words, relative to the other styles.
+        contrasts: The measured differences from each other style that a fold has as well.
+        contrast_folds: For each of these the fold that segmented.
+    """
+
+    style: Style
+    sizes: Mapping[str, int]
+    description: str
+    contrasts: Mapping[str, StyleContrast]
+    contrast_folds: Mapping[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """The style in JSON types."""
+        return {
+            "name": self.style.name,
+            "size": len(self.style.cases),
+            "description": self.description,
+            "cases": list(self.style.cases),
+            "folds": {
+                fold: {
+                    "medoid": there.case_id,
+                    "coordinates": list(there.coordinates),
+                    "cluster": there.cluster,
+                    "size": self.sizes[fold],
+                    "fingerprint": there.fingerprint,
+                }
+                for fold, there in self.style.folds.items()
+            },
+            "compared_with": {
+                other: {"fold": self.contrast_folds[other], **contrast.to_json()}
+                for other, contrast in self.contrasts.items()
+            },
+        }
+
+
+@dataclass(frozen=True)
+class FoundStyles:
+    """All styles of a model, and how sure they are.
+
+    Attributes:
+        folds: The folds that were looked at.
+        styles: Styles of all folds first, the largest before the smaller ones, then clusters that are no style of
+            several folds.
+        alignment: How the clusters of the folds were matched.
+        outliers: Cases that most of their folds put into no cluster.
+        undecided: Cases whose folds disagree on their style.
+        described_from: Where the descriptions come from, in words.
+    """
+
+    folds: tuple[str, ...]
+    styles: tuple[FoundStyle, ...]
+    alignment: Alignment
+    outliers: tuple[str, ...]
+    undecided: tuple[str, ...]
+    described_from: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all styles."""
+        return tuple(found.style.name for found in self.styles)
+
+    @property
+    def unmatched(self) -> tuple[str, ...]:
+        """Names of clusters of one fold that have no counterpart in another fold."""
+        clusters = set(self.alignment.unmatched)
+        return tuple(
+            found.style.name
+            for found in self.styles
+            if any((fold, there.cluster) in clusters for fold, there in found.style.folds.items())
+        )
+
+    def in_book(self, book: StyleBook) -> StyleBook:
+        """A book with these styles instead of those found in clusters before; fitted styles stay."""
+        fitted = (style for style in book.styles if style.origin == "fitted")
+        return StyleBook((*(found.style for found in self.styles), *fitted))
+
+    def to_json(self) -> dict[str, Any]:
+        """All in JSON types, as it stands in `styles.json`."""
+        alignment = self.alignment
+        agreement = None
+        if alignment.agreement is not None:
+            pairs = {f"{one},{two}": _agreement_json(pair) for (one, two), pair in alignment.pairs.items()}
+            agreement = {**_agreement_json(alignment.agreement), "pairs": pairs}
+        return {
+            "folds": list(self.folds),
+            "consistent": alignment.consistent,
+            "styles": [found.to_json() for found in self.styles],
+            "agreement": agreement,
+            "unmatched": list(self.unmatched),
+            "outliers": list(self.outliers),
+            "undecided": list(self.undecided),
+            "described_from": self.described_from,
+        }
+
+    def to_text(self) -> str:
+        """A table of the styles, their descriptions, and what to know about them."""
+        rows = [("style", "cases", "folds", "medoid in each fold")]
+        for found in self.styles:
+            folds = found.style.folds
+            # Ids are long, and the medoids of three folds show what is meant.
+            medoids = [str(there.case_id) for there in folds.values()]
+            shown = ", ".join(medoids[:3]) + (", ..." if len(medoids) > 3 else "")
+            rows.append((found.style.name, str(len(found.style.cases)), " ".join(folds), shown))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        lines += ["", *(f"{found.style.name}: {found.description}" for found in self.styles)]
+        lines += ["", *self._remarks()]
+        return "\n".join(lines)
+
+    def _remarks(self) -> list[str]:
+        remarks = [self.described_from] if len(self.styles) > 1 else []
+        alignment = self.alignment
+        if not self.styles:
+            remarks.append("No latent was trained yet, so there are no styles.")
+        elif alignment.agreement is None:
+            remarks.append(f"Only fold {self.folds[0]} was looked at, so nothing had to be matched over folds.")
+        elif not alignment.consistent:
+            remarks.append(
+                f"NO CONSISTENT MATCHING: {_agreement_text(alignment.agreement)}. The clusters of each fold are listed "
+                f"as they are and serve that fold only; there is no style over folds. Train longer, or look at the "
+                f"latent maps of the folds."
+            )
+        else:
+            remarks.append(f"Agreement over folds: {_agreement_text(alignment.agreement)}.")
+            worst = min(alignment.pairs.items(), key=lambda pair: (math.isnan(pair[1].share), pair[1].share))
+            if len(alignment.pairs) > 1:
+                remarks.append(f"Lowest between folds {' and '.join(worst[0])}: {_agreement_text(worst[1])}.")
+        if alignment.consistent and self.unmatched:
+            remarks.append(
+                f"Without a counterpart in other folds: {', '.join(self.unmatched)}; each serves its own fold only."
+            )
+        if self.outliers:
+            remarks.append(f"In no cluster ({len(self.outliers)}): {_some(self.outliers)}.")
+        if self.undecided:
+            remarks.append(f"Folds disagree on the style of {len(self.undecided)}: {_some(self.undecided)}.")
+        return remarks
+
+
+def _agreement_json(agreement: Agreement) -> dict[str, float | int | None]:
+    return {
+        "cases": agreement.cases,
+        "share": None if math.isnan(agreement.share) else round(agreement.share, 4),
+        "kappa": None if math.isnan(agreement.kappa) else round(agreement.kappa, 4),
+    }
+
+
+def _agreement_text(agreement: Agreement) -> str:
+    if not agreement.cases:
+        return "the folds share no case that both put into a cluster"
+    kappa = "" if math.isnan(agreement.kappa) else f" (Cohen's kappa {agreement.kappa:.2f})"
+    return f"the same style in {100 * agreement.share:.1f} % of {agreement.cases} comparisons of shared cases{kappa}"
+
+
+def _some(cases: tuple[str, ...]) -> str:
+    return ", ".join(cases[:8]) + (", ..." if len(cases) > 8 else "")
