@@ -7,7 +7,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `hypersort fit`."""
     parser.description = (
         "Fit the latent of new, labelled cases with all weights frozen: which style are they drawn in, how typical is "
-        "it, and how much of the error is style. A few cases, or a few annotated slices, are enough."
+        "it, and how much of the error is style. A few cases will do, whole or annotated in part."
     )
     parser.add_argument("model", metavar="MODEL", help="trained-model folder, the one that holds fold_0")
     parser.add_argument("--images", required=True, metavar="IN", help="folder with the images (CASE_0000.nii.gz)")
