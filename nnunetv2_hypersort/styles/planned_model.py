@@ -1,10 +1,13 @@
 """What nnU-Net planned for a trained model, and the network it describes."""
 
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
+from types import SimpleNamespace
 from typing import Any
 
+import torch
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 from nnunetv2.utilities.label_handling.label_handling import LabelManager, determine_num_input_channels
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
@@ -62,6 +65,24 @@ class PlannedModel:
             raise HyperSORTError(f"The trainer {self.trainer_name} does not build a HyperSORT network.")
         network.for_prediction = False
         return network
+
+    def build_loss(self) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+        """The trainer's loss of one output at full resolution, without deep supervision; takes output and target.
+
+        Raises:
+            HyperSORTError: The trainer is not found.
+        """
+        # All that nnU-Net's method asks of a trainer; a real one would make folders and log files.
+        trainer = SimpleNamespace(
+            label_manager=self.label_manager,
+            configuration_manager=self.configuration_manager,
+            is_ddp=False,
+            enable_deep_supervision=False,
+            _do_i_compile=lambda: False,
+        )
+        loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+        loss = _find_trainer(self.trainer_name)._build_loss(trainer)
+        return loss
 
 
 def _find_trainer(name: str) -> Any:

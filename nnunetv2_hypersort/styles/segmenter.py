@@ -101,9 +101,21 @@ class FoldSegmenter:
         Returns:
             Label values in nnU-Net's axis order, as `write_segmentation` takes them.
         """
+        return self.segmentation_on_image(self.logits(image, latent), image)
+
+    def segmentation_on_image(self, logits: torch.Tensor, image: PreprocessedImage) -> np.ndarray:
+        """The segmentation on the grid of the file that is in the logits of its preprocessed image.
+
+        Args:
+            logits: What `logits` returned.
+            image: The image they are of.
+
+        Returns:
+            Label values in nnU-Net's axis order.
+        """
         planned = self.model.planned
         segmentation: np.ndarray = convert_predicted_logits_to_segmentation_with_correct_shape(
-            self.logits(image, latent),
+            logits,
             planned.plans_manager,
             planned.configuration_manager,
             planned.label_manager,

@@ -1,0 +1,71 @@
+"""`hypersort fit`: parse, call, print."""
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `hypersort fit`."""
+    parser.description = (
+        "Fit the latent of new, labelled cases with all weights frozen: which style are they drawn in, how typical is "
+        "it, and how much of the error is style. A few cases will do, whole or annotated in part."
+    )
+    parser.add_argument("model", metavar="MODEL", help="trained-model folder, the one that holds fold_0")
+    parser.add_argument("--images", required=True, metavar="IN", help="folder with the images (CASE_0000.nii.gz)")
+    parser.add_argument(
+        "--labels",
+        required=True,
+        metavar="LAB",
+        help="folder with their labels (CASE.nii.gz), with the model's ignore label where nobody annotated",
+    )
+    parser.add_argument("--shared", action="store_true", help="one latent for all cases, not one for each")
+    parser.add_argument(
+        "--partly-annotated",
+        action="store_true",
+        help="for a model without ignore label: the value above its highest label stands where nobody annotated",
+    )
+    parser.add_argument("--cases", nargs="+", metavar="CASE", help="only these cases")
+    parser.add_argument("-f", nargs="+", metavar="FOLD", help="folds (default: all that are trained)")
+    parser.add_argument(
+        "-chk", metavar="FILE", default="checkpoint_final.pth", help="checkpoint file name (default: %(default)s)"
+    )
+    parser.add_argument("-device", metavar="DEVICE", help="cpu, cuda or mps (default: cuda if there is one)")
+    parser.add_argument(
+        "--save-as",
+        metavar="NAME",
+        help="make the latent a style of the model, for `--latent style:NAME`; with several cases give --shared, too",
+    )
+    parser.add_argument(
+        "--beyond",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="how far the search may leave the range of the training latents, as a share of it (default: %(default)s)",
+    )
+    parser.add_argument("-o", metavar="FOLDER", help="new folder for fit.json and fit.csv")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Fit the latents and print the table."""
+    import torch
+
+    from nnunetv2_hypersort.styles.fit import fit_latents
+
+    fit = fit_latents(
+        args.model,
+        args.images,
+        args.labels,
+        shared=args.shared,
+        partly_annotated=args.partly_annotated,
+        case_ids=args.cases,
+        folds=args.f,
+        checkpoint_name=args.chk,
+        device=args.device or ("cuda" if torch.cuda.is_available() else "cpu"),
+        beyond=args.beyond,
+        save_as=args.save_as,
+        output=args.o,
+    )
+    print(fit.markdown())
+    if args.save_as:
+        print(f"\nThe model has the style {args.save_as} now: hypersort predict --latent style:{args.save_as} ...")
+    if args.o:
+        print(f"\nWritten: {args.o}/fit.json, {args.o}/fit.csv")
