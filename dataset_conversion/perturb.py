@@ -2,9 +2,7 @@
 
 import csv
 import io
-import json
 import os
-import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -19,8 +17,10 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from nnunetv2_hypersort.dataset_conversion.common.claiming import claim_folder
 from nnunetv2_hypersort.dataset_conversion.perturbation.assignment import Assignment, assign, case_generator
 from nnunetv2_hypersort.dataset_conversion.perturbation.geometry import Grid, Labels
+from nnunetv2_hypersort.dataset_conversion.perturbation.linked_files import link_folder, link_images, link_sidecar
 from nnunetv2_hypersort.dataset_conversion.perturbation.raw_dataset import (
     LabelFile,
     RawDataset,
@@ -100,8 +100,8 @@ def perturb_dataset(
     dataset = open_dataset(source)
     spec.check_labels(dataset.table)
     assignments = assign(list(dataset.cases), spec, seed)
-    _claim(destination, dataset, spec, seed)
-    _link_images(dataset, destination)
+    claim_folder(destination, "perturb.json", _description(dataset, spec, seed), of="source, spec or seed")
+    _link_files(dataset, destination)
     job = _Job(dataset, destination, spec, seed, all_styles)
     rows = sorted(_run(job, assignments, processes, progress), key=lambda row: row.case)
     content = {key: value for key, value in dataset.content.items() if key != "dataset"}
@@ -228,27 +228,6 @@ def _pool(processes: int) -> Iterator[ProcessPoolExecutor]:
         pool.shutdown(cancel_futures=True)
 
 
-def _claim(destination: Path, dataset: RawDataset, spec: PerturbationSpec, seed: int) -> None:
-    record = destination / "perturb.json"
-    # By way of JSON, so that what is compared is what can be read back.
-    wanted = json.loads(json.dumps(_description(dataset, spec, seed)))
-    if record.exists():
-        try:
-            found = json.loads(record.read_text(encoding="utf-8"))
-        except ValueError:
-            found = None
-        if found != wanted:
-            raise HyperSORTError(
-                f"{destination} holds the result of another source, spec or seed (see {record.name} there); "
-                "choose another destination or delete that folder."
-            )
-        return
-    if destination.exists() and any(destination.iterdir()):
-        raise HyperSORTError(f"{destination} is not empty and was not written by this command; choose another folder.")
-    destination.mkdir(parents=True, exist_ok=True)
-    write_json(record, wanted)
-
-
 def _description(dataset: RawDataset, spec: PerturbationSpec, seed: int) -> dict[str, Any]:
     return {
         "source": dataset.folder.name,
@@ -267,38 +246,12 @@ def _description(dataset: RawDataset, spec: PerturbationSpec, seed: int) -> dict
     }
 
 
-def _link_images(dataset: RawDataset, destination: Path) -> None:
-    ending = dataset.file_ending
+def _link_files(dataset: RawDataset, destination: Path) -> None:
+    link_images(dataset, destination)
     for case in dataset.cases.values():
-        for channel, image in enumerate(case.images):
-            _link(image, destination / "imagesTr" / f"{case.name}_{channel:04d}{ending}")
-        # nnU-Net's TIFF reader keeps the spacing of label case.tif in case.json beside it.
-        _link_sidecar(case.label, destination / "labelsTr" / f"{case.name}{ending}", ending)
-    for folder in ("imagesTs", "labelsTs"):
-        for path in sorted((dataset.folder / folder).glob("*")):
-            if path.is_file():
-                _link(path, destination / folder / path.name)
-
-
-def _link(file: Path, target: Path) -> None:
-    if target.exists():
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if not file.is_file():
-        raise HyperSORTError(f"The image {file} does not exist; add it or remove its case.")
-    file = file.resolve()
-    try:
-        os.link(file, target)
-    except OSError:
-        # Another file system, or one without hard links.
-        with atomic_path(target) as temporary:
-            shutil.copyfile(file, temporary)
-
-
-def _link_sidecar(file: Path, target: Path, ending: str) -> None:
-    sidecar = file.with_name(file.name.removesuffix(ending) + ".json")
-    if sidecar.is_file():
-        _link(sidecar, target.with_name(target.name.removesuffix(ending) + ".json"))
+        link_sidecar(case.label, destination / "labelsTr" / f"{case.name}{dataset.file_ending}")
+    link_folder(dataset.folder / "imagesTs", destination / "imagesTs")
+    link_folder(dataset.folder / "labelsTs", destination / "labelsTs")
 
 
 def _as_csv(rows: Sequence[PlantedCase]) -> str:

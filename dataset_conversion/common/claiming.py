@@ -1,0 +1,44 @@
+"""A folder that a command fills and, after an interruption, goes on filling."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.files import write_json
+
+
+def claim_folder(folder: Path, record: str, description: dict[str, Any], *, of: str) -> None:
+    """Make a folder with a record of what goes into it, or find the same record there.
+
+    Args:
+        folder: The folder to be filled.
+        record: Name of the record, such as `perturb.json`.
+        description: What goes into the folder, in JSON types.
+        of: What may differ between two descriptions, for the message.
+
+    Raises:
+        HyperSORTError: The folder holds something else, or cannot be made.
+        OSError: The folder cannot be written to.
+    """
+    path = folder / record
+    # By way of JSON, so that what is compared is what can be read back.
+    wanted = json.loads(json.dumps(description))
+    if path.exists():
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            found = None
+        if found != wanted:
+            raise HyperSORTError(
+                f"{folder} holds the result of another {of} (see {record} there); choose another destination or "
+                "delete that folder."
+            )
+        return
+    if folder.exists() and any(folder.iterdir()):
+        raise HyperSORTError(f"{folder} is not empty and was not written by this command; choose another folder.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HyperSORTError(f"{folder} cannot be made ({error}); choose another folder.") from error
+    write_json(path, wanted)
