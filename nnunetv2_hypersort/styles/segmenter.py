@@ -1,5 +1,6 @@
 """Segmentation by one fold with any of its latents, as nnU-Net predicts."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -153,6 +154,10 @@ class FoldSegmenter:
         with atomic_path(output) as temporary:
             writer = self.model.planned.plans_manager.image_reader_writer_class()
             writer.write_seg(segmentation, str(temporary), image.properties)
+            # nnU-Net's TIFF writer keeps the spacing of case.tif in case.json beside it.
+            sidecar = temporary.with_suffix(".json")
+            if sidecar.is_file():
+                os.replace(sidecar, Path(output).with_suffix(".json"))
 
     def _as_latent(self, latent: Sequence[float] | np.ndarray) -> torch.Tensor:
         coordinates = torch.as_tensor(np.asarray(latent, np.float64), dtype=torch.float32)
