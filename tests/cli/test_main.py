@@ -31,8 +31,9 @@ def test_help_lists_every_verb_and_imports_nothing_heavy():
     )
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert shown.splitlines()[-1] == "[]"
-    for verb in VERBS:
-        assert f"    {verb} " in shown
+    # The text beside a long verb begins on a line of its own.
+    listed = [line.split()[0] for line in shown.splitlines() if line.startswith("    ") and line.strip()]
+    assert set(VERBS) <= set(listed)
 
 
 @pytest.mark.parametrize("verb", VERBS)
