@@ -46,6 +46,8 @@ def tiny_dataset(_in_process: None, tmp_path_factory: pytest.TempPathFactory) ->
             with pytest.MonkeyPatch.context() as patch:
                 for variable in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
                     patch.setenv(variable, str(base / variable))
+                # The planner does not work with 0, with which trainings load data in their own process.
+                patch.setenv("nnUNet_n_proc_DA", "1")
                 names[mode] = prepare(base, 801 + list(MODES).index(mode), MODES[mode])
         return base, names[mode]
 
