@@ -1,5 +1,6 @@
 """nnU-Net's jobs on a tiny dataset, in this process."""
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -52,11 +53,13 @@ class TinyNNUNet:
         fold: int | str = 0,
         configuration: str | None = None,
         kind: type[Any] = HyperSORTTrainer,
+        **planned: Any,
     ) -> Any:
-        """Build a trainer as nnUNetv2_train does."""
+        """Build a trainer as nnUNetv2_train does; `planned` replaces parts of the configuration in the plans."""
         self.configure(config)
         plans = json.loads((self.preprocessed / f"{self.mode.plans}.json").read_text())
         plans["continue_training"] = False
+        plans["configurations"][configuration or self.mode.configuration].update(planned)
         dataset_json = json.loads((self.preprocessed / "dataset.json").read_text())
         return kind(plans, configuration or self.mode.configuration, fold, dataset_json, torch.device("cpu"))
 
@@ -73,6 +76,11 @@ class TinyNNUNet:
         """The trained-model folder."""
         return self.results / self.dataset / f"{trainer}__{self.mode.plans}__{configuration or self.mode.configuration}"
 
+    def drawn_cases(self, fold: int | str = 0, configuration: str | None = None) -> list[str]:
+        """The training cases that were drawn; the latent of another means nothing."""
+        with (self.model(configuration) / f"fold_{fold}" / "latents.csv").open(newline="") as file:
+            return [row["case"] for row in csv.DictReader(file) if int(row["visits"])]
+
     def predict(
         self,
         cases: list[str],
@@ -83,6 +91,7 @@ class TinyNNUNet:
         latent: str = "mode",
         previous: Path | None = None,
         save_probabilities: bool = False,
+        checkpoint: str = "checkpoint_final.pth",
     ) -> np.ndarray:
         """Segment training images with nnU-Net's predictor; returns them stacked, shape (cases, z, y, x)."""
         predictor = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
@@ -92,7 +101,7 @@ class TinyNNUNet:
         ]
         output.mkdir(exist_ok=True)
         with latent_for_prediction(latent):
-            predictor.initialize_from_trained_model_folder(str(model or self.model()), folds)
+            predictor.initialize_from_trained_model_folder(str(model or self.model()), folds, checkpoint)
             predictor.predict_from_files_sequential(
                 files,
                 [str(output / case) for case in cases],
