@@ -309,6 +309,11 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
     def on_train_epoch_end(self, train_outputs: list[dict[str, Any]]) -> None:
         """Log the loss as nnU-Net does, and how far the latents have spread."""
         super().on_train_epoch_end(train_outputs)
+        if self.is_ddp:
+            # All processes take the same steps, but sums on a GPU need not end in the same digits on each.
+            table = self.table
+            for tensor in (table.values, table.first_moment, table.second_moment, table.loss):
+                dist.broadcast(tensor, src=0)
         latents = self.table.values
         spread = float(latents.std(0).mean())
         self.logger.log("latent_spread", spread, self.current_epoch)

@@ -71,9 +71,10 @@ class PlannedHyperNetwork(HyperNetwork):
         self.for_prediction = True
         self._plans = plans
         self._folds: dict[int, _Fold] = {}
-        # The table and the record are kept equal on all processes by the trainer; DistributedDataParallel would send
-        # them around at each step. torch.compile puts `_orig_mod.` before the names.
-        private = [name for name, _ in self.named_buffers() if name.startswith(("latents.", "record"))]
+        # Table, gathered gradients and record are kept equal on all processes by the trainer; DistributedDataParallel
+        # would send them around at each step. torch.compile puts `_orig_mod.` before the names.
+        trainers = ("latents.", "case_gradients.", "record")
+        private = [name for name, _ in self.named_buffers() if name.startswith(trainers)]
         self._ddp_params_and_buffers_to_ignore = [*private, *(f"_orig_mod.{name}" for name in private)]
 
     @classmethod

@@ -4,6 +4,7 @@ import copy
 import json
 import os
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,21 +23,39 @@ from nnunetv2_hypersort.trainers import HyperSORTTrainer
 BATCH_SIZE = 4
 # Which of the training cases 0 to 3 each step draws; the first two samples are of rank 0.
 DRAWS = (
-    [0, 1, 2, 3],  # a rank draws none of the other's cases
-    [0, 1, 1, 2],  # both draw case 1
-    [0, 0, 0, 0],  # both draw the same case alone
-    [3, 3, 1, 2],  # one rank draws one case alone
+    (0, 1, 2, 3),  # a rank draws none of the other's cases
+    (0, 1, 1, 2),  # both draw case 1
+    (0, 0, 0, 0),  # both draw the same case alone
+    (3, 3, 1, 2),  # one rank draws one case alone
 )
-WIDE = "latent: {init_std: 1.0}\n"
-SCENARIOS: dict[str, tuple[str, dict[str, Any]]] = {
-    "modulation": (SHORT + WIDE, {}),
-    "low_rank": (SHORT + WIDE + "hypernetwork: {generator: low_rank}\n", {}),
-    "batch_dice": (SHORT + WIDE, {"batch_dice": True}),
-    "no_deep_supervision": (SHORT.replace("seed: 3", "seed: 3, deep_supervision: false") + WIDE, {}),
-    "no_deep_supervision_low_rank": (
-        SHORT.replace("seed: 3", "seed: 3, deep_supervision: false") + WIDE + "hypernetwork: {generator: low_rank}\n",
-        {},
-    ),
+# Of 15 steps 6 are warm-up; steps 3 to 6 gather gradients.
+WARM_UP_DRAWS = (*DRAWS[:2], *DRAWS)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Steps to take, and how; Adam would blow up the rounding errors of gradients that are zero."""
+
+    settings: str = "latent: {start: random, init_std: 1.0}"
+    training: str = ""
+    planned: dict[str, Any] = field(default_factory=dict)
+    draws: tuple[tuple[int, ...], ...] = DRAWS
+
+    @property
+    def config(self) -> str:
+        training = f"num_epochs: 1, num_iterations_per_epoch: 15, seed: 3, optimizer: sgd{self.training}"
+        return f"training: {{{training}}}\n{self.settings}\n"
+
+
+WHOLE_RUNS = ("random_run", "spectral_run", "continued")
+LOW_RANK = "\nhypernetwork: {generator: low_rank}"
+SCENARIOS = {
+    "modulation": Scenario(),
+    "batch_dice": Scenario(planned={"batch_dice": True}),
+    "no_deep_supervision": Scenario(Scenario.settings + LOW_RANK, ", deep_supervision: false"),
+    "warm_up": Scenario("latent: {start: spectral}", draws=WARM_UP_DRAWS[:5]),
+    "spectral_start": Scenario("latent: {start: spectral}", draws=WARM_UP_DRAWS),
+    "after_the_start": Scenario("latent: {start: spectral}" + LOW_RANK, draws=(*WARM_UP_DRAWS, *DRAWS[:2])),
 }
 
 
@@ -46,6 +65,14 @@ class GlooTrainer(HyperSORTTrainer):
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
         self.device, self.grad_scaler = torch.device("cpu"), None
+
+
+class DriftingTrainer(GlooTrainer):
+    """On GPUs sums may end in other digits on each process."""
+
+    def on_train_epoch_end(self, train_outputs: Any) -> None:
+        self.table.values += 1e-3 * self.local_rank
+        super().on_train_epoch_end(train_outputs)
 
 
 class JointTrainer(HyperSORTTrainer):
@@ -71,15 +98,18 @@ def build(kind: type[HyperSORTTrainer], job: dict[str, Any], config: str, planne
     return trainer
 
 
-def take_steps(trainer: Any, batches: list[dict[str, Any]], samples: slice) -> dict[str, Any]:
-    for batch in batches:
+def take_steps(
+    trainer: Any, batches: list[dict[str, Any]], draws: tuple[tuple[int, ...], ...], samples: slice
+) -> dict[str, Any]:
+    cases = trainer.table.case_ids
+    for batch, draw in zip(batches, draws, strict=False):
         trainer.train_step(
             {
                 "data": batch["data"][samples],
                 "target": [level[samples] for level in batch["target"]]
                 if trainer.enable_deep_supervision
                 else batch["target"][0][samples],
-                "keys": batch["keys"][samples],
+                "keys": [cases[case] for case in draw[samples]],
             }
         )
     return {name: value.clone() for name, value in trainer.hypernetwork.state_dict().items()}
@@ -95,14 +125,16 @@ def one_rank(rank: int, folder: str, job: dict[str, Any]) -> None:
     module.DDP = lambda network, device_ids: DistributedDataParallel(network)
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
     samples = slice(rank * 2, rank * 2 + 2)
-    for name, (config, planned) in SCENARIOS.items():
-        trainer = build(GlooTrainer, job, config, planned)
-        torch.save(take_steps(trainer, job["batches"], samples), f"{folder}/{name}_{rank}.pth")
-    # Without a seed every process draws latents of its own, and must take those of the first.
-    trainer = build(GlooTrainer, job, SHORT.replace(", seed: 3", ""), {})
-    trainer.run_training()
-    torch.save(trainer.hypernetwork.state_dict(), f"{folder}/whole_run_{rank}.pth")
-    continued = build(GlooTrainer, job, SHORT.replace(", seed: 3", ""), {})
+    for name, scenario in SCENARIOS.items():
+        trainer = build(GlooTrainer, job, scenario.config, scenario.planned)
+        torch.save(take_steps(trainer, job["batches"], scenario.draws, samples), f"{folder}/{name}_{rank}.pth")
+    # Without a seed every process has random numbers of its own, and must take the latents of the first.
+    for start in ("random", "spectral"):
+        config = SHORT.replace(", seed: 3", "") + f"latent: {{start: {start}, init_std: 1.0}}\n"
+        trainer = build(DriftingTrainer, job, config, {})
+        trainer.run_training()
+        torch.save(trainer.hypernetwork.state_dict(), f"{folder}/{start}_run_{rank}.pth")
+    continued = build(DriftingTrainer, job, config, {})
     continued.load_checkpoint(os.path.join(continued.output_folder, "checkpoint_final.pth"))
     torch.save(continued.hypernetwork.state_dict(), f"{folder}/continued_{rank}.pth")
     dist.destroy_process_group()
@@ -128,33 +160,43 @@ def trained(tiny_dataset, tmp_path_factory):
         patch.setenv("GLOO_SOCKET_IFNAME", "lo")
         patch.setenv("HYPERSORT_CONFIG", str(folder / "config.yaml"))
         loader = build(JointTrainer, job, SHORT, {})
-        job["batches"] = [next(loader.dataloader_train) for _ in DRAWS]
-        for batch, draw in zip(job["batches"], DRAWS, strict=True):
-            batch["keys"] = [loader.table.case_ids[case] for case in draw]
+        longest = max(len(scenario.draws) for scenario in SCENARIOS.values())
+        job["batches"] = [next(loader.dataloader_train) for _ in range(longest)]
         mp.spawn(one_rank, args=(str(folder), job), nprocs=2)
-        for name, (config, planned) in SCENARIOS.items():
-            joint = build(JointTrainer, job, config, planned)
-            states[name] = [take_steps(joint, job["batches"], slice(None))]
-    for name in (*SCENARIOS, "whole_run", "continued"):
+        for name, scenario in SCENARIOS.items():
+            joint = build(JointTrainer, job, scenario.config, scenario.planned)
+            states[name] = [take_steps(joint, job["batches"], scenario.draws, slice(None))]
+    for name in (*SCENARIOS, *WHOLE_RUNS):
         ranks = [torch.load(folder / f"{name}_{rank}.pth", weights_only=True) for rank in range(2)]
         states.setdefault(name, []).extend(ranks)
-    states["files"] = [{file.name: torch.empty(0) for file in folder.glob("nnUNet_results/*/Gloo*/fold_0/*")}]
+    states["files"] = [{file.name: torch.empty(0) for file in folder.glob("nnUNet_results/*/Drift*/fold_0/*")}]
     return states
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
-def test_two_ranks_train_as_one_process_with_the_joint_batch(trained, scenario):
-    joint, *ranks = trained[scenario]
-    start = joint["latents.values"].new_zeros(1)
-    assert not torch.equal(joint["latents.values"], start)
-    assert joint["latents.visits"].tolist() == [3, 3, 3, 2]
-    for name, expected in joint.items():
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_two_ranks_train_as_one_process_with_the_joint_batch(trained, name):
+    joint, *ranks = trained[name]
+    draws = SCENARIOS[name].draws
+    assert joint["latents.visits"].tolist() == [sum(case in draw for draw in draws) for case in range(4)]
+    # By hand: of the five steps of `warm_up` the last three gather.
+    gathered = joint["case_gradients.counts"].tolist()
+    assert gathered == ([6, 3, 2, 1] if name == "warm_up" else [])
+    assert (joint["latents.values"].norm(dim=1) > 0).all() == (name != "warm_up")
+    for key, expected in joint.items():
+        largest = float(expected.abs().nan_to_num().max()) if expected.numel() else 0.0
         for state in ranks:
-            torch.testing.assert_close(state[name], expected, rtol=1e-3, atol=1e-5, equal_nan=True, msg=name)
-        assert torch.equal(*(state[name].nan_to_num() for state in ranks)), name
+            torch.testing.assert_close(
+                state[key],
+                expected,
+                rtol=1e-3,
+                atol=1e-4 * largest,
+                equal_nan=True,
+                msg=lambda text, key=key: key + text,
+            )
+        assert torch.equal(*(state[key].nan_to_num() for state in ranks)), key
 
 
-@pytest.mark.parametrize("run", ["whole_run", "continued"])
+@pytest.mark.parametrize("run", WHOLE_RUNS)
 def test_ranks_stay_equal_over_a_whole_run_and_when_it_goes_on(trained, run):
     first, second = trained[run]
     for name, value in first.items():
