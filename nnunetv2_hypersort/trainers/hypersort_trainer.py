@@ -167,7 +167,10 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
     @property
     def hypernetwork(self) -> PlannedHyperNetwork:
         """The network without the wrappers of torch.compile and DistributedDataParallel."""
-        network = self.network.module if self.is_ddp else self.network
+        # nnU-Net wraps it step by step, and asks for an optimiser in between.
+        network = self.network
+        if isinstance(network, nn.parallel.DistributedDataParallel):
+            network = network.module
         if isinstance(network, OptimizedModule):
             network = network._orig_mod
         assert isinstance(network, PlannedHyperNetwork)

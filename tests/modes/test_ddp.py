@@ -62,8 +62,10 @@ SCENARIOS = {
 class GlooTrainer(HyperSORTTrainer):
     """nnU-Net puts each process of a distributed training on a GPU of its own."""
 
-    def __init__(self, *arguments: Any, **keywords: Any) -> None:
-        super().__init__(*arguments, **keywords)
+    def __init__(
+        self, plans: dict[str, Any], configuration: str, fold: int, dataset_json: dict[str, Any], device: torch.device
+    ) -> None:
+        super().__init__(plans, configuration, fold, dataset_json, device)
         self.device, self.grad_scaler = torch.device("cpu"), None
 
 
@@ -88,19 +90,18 @@ class JointTrainer(HyperSORTTrainer):
 
 
 def build(kind: type[HyperSORTTrainer], job: dict[str, Any], config: str, planned: dict[str, Any]) -> Any:
-    """Build and initialise a trainer as nnUNetv2_train does; `nnunet` is not at hand in the other processes."""
+    """Build a trainer as nnUNetv2_train does; fixtures are not at hand in the other processes."""
     file = Path(os.environ["HYPERSORT_CONFIG"])
     file.write_text(config)
     plans = copy.deepcopy(job["plans"])
     plans["configurations"]["3d_fullres"].update(planned, batch_size=BATCH_SIZE)
-    trainer = kind(plans, "3d_fullres", 0, job["dataset_json"], torch.device("cpu"))
-    trainer.on_train_start()
-    return trainer
+    return kind(plans, "3d_fullres", 0, job["dataset_json"], torch.device("cpu"))
 
 
 def take_steps(
     trainer: Any, batches: list[dict[str, Any]], draws: tuple[tuple[int, ...], ...], samples: slice
 ) -> dict[str, Any]:
+    trainer.on_train_start()
     cases = trainer.table.case_ids
     for batch, draw in zip(batches, draws, strict=False):
         trainer.train_step(
@@ -118,11 +119,12 @@ def take_steps(
 def one_rank(rank: int, folder: str, job: dict[str, Any]) -> None:
     """Train in one of two processes; each scenario's state goes to a file."""
     torch.set_num_threads(1)
-    # A private file of settings, and a private folder of results: nnU-Net's processes share theirs.
+    # A file of settings of its own, since both write theirs.
     os.environ["HYPERSORT_CONFIG"] = f"{folder}/config_{rank}.yaml"
     # On GPUs each process names its own; a model on the CPU has none to name.
     module: Any = sys.modules[nnUNetTrainer.__module__]
     module.DDP = lambda network, device_ids: DistributedDataParallel(network)
+    module.MetaLogger.plot_progress_png = lambda self, folder: None
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
     samples = slice(rank * 2, rank * 2 + 2)
     for name, scenario in SCENARIOS.items():
@@ -134,6 +136,7 @@ def one_rank(rank: int, folder: str, job: dict[str, Any]) -> None:
         trainer = build(DriftingTrainer, job, config, {})
         trainer.run_training()
         torch.save(trainer.hypernetwork.state_dict(), f"{folder}/{start}_run_{rank}.pth")
+    dist.barrier()
     continued = build(DriftingTrainer, job, config, {})
     continued.load_checkpoint(os.path.join(continued.output_folder, "checkpoint_final.pth"))
     torch.save(continued.hypernetwork.state_dict(), f"{folder}/continued_{rank}.pth")
@@ -160,6 +163,7 @@ def trained(tiny_dataset, tmp_path_factory):
         patch.setenv("GLOO_SOCKET_IFNAME", "lo")
         patch.setenv("HYPERSORT_CONFIG", str(folder / "config.yaml"))
         loader = build(JointTrainer, job, SHORT, {})
+        loader.on_train_start()
         longest = max(len(scenario.draws) for scenario in SCENARIOS.values())
         job["batches"] = [next(loader.dataloader_train) for _ in range(longest)]
         mp.spawn(one_rank, args=(str(folder), job), nprocs=2)
