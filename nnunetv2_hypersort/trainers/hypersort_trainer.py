@@ -356,7 +356,7 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
     def _penalty(self, latents: torch.Tensor) -> torch.Tensor:
         chosen = self.settings.latent
         # The norm has no gradient at zero, which PyTorch gives as 0.
-        norm = torch.linalg.vector_norm(latents, dim=1).mean()
+        norm: torch.Tensor = torch.linalg.vector_norm(latents, dim=1).mean()
         return chosen.norm_weight * norm + chosen.l1_weight * latents.abs().sum(1).mean()
 
     def _gather_gradients(self, rows: torch.Tensor, offsets: torch.Tensor) -> None:

@@ -88,7 +88,7 @@ def test_what_does_not_fit_is_named(tiny_nnunet, tmp_path, monkeypatch):
     nnunet.configure(SHORT + "latent: {dim: 3}\nhypernetwork: {hidden: 8}\n")
     with pytest.raises(HyperSORTError, match=r"latent\.dim is 3 for .* and 2 in .*; hypernetwork\.hidden is 8"):
         write_pretrained_weights(source, file, **options)
-    nnunet.configure(SHORT + "hypernetwork: {generator: full}\n")
+    nnunet.configure(SHORT + "latent: {start: random}\nhypernetwork: {generator: full}\n")
     with pytest.raises(HyperSORTError, match="`full` has no network of its own"):
         write_pretrained_weights(plain, file, **options)
     nnunet.configure(SHORT)
