@@ -40,6 +40,7 @@ class Scenario:
     training: str = ""
     planned: dict[str, Any] = field(default_factory=dict)
     draws: tuple[tuple[int, ...], ...] = DRAWS
+    tolerance: float = 1e-4
 
     @property
     def config(self) -> str:
@@ -54,8 +55,11 @@ SCENARIOS = {
     "batch_dice": Scenario(planned={"batch_dice": True}),
     "no_deep_supervision": Scenario(Scenario.settings + LOW_RANK, ", deep_supervision: false"),
     "warm_up": Scenario("latent: {start: spectral}", draws=WARM_UP_DRAWS[:5]),
-    "spectral_start": Scenario("latent: {start: spectral}", draws=WARM_UP_DRAWS),
-    "after_the_start": Scenario("latent: {start: spectral}" + LOW_RANK, draws=(*WARM_UP_DRAWS, *DRAWS[:2])),
+    # Whitening blows up rounding errors, too.
+    "spectral_start": Scenario("latent: {start: spectral}", draws=WARM_UP_DRAWS, tolerance=1e-3),
+    "after_the_start": Scenario(
+        "latent: {start: spectral}" + LOW_RANK, draws=(*WARM_UP_DRAWS, *DRAWS[:2]), tolerance=1e-3
+    ),
 }
 
 
@@ -188,7 +192,8 @@ def test_two_ranks_train_as_one_process_with_the_joint_batch(trained, name):
     assert (joint["latents.values"].norm(dim=1) > 0).all() == (name != "warm_up")
     for key, expected in joint.items():
         # Biases before a normalisation stay at zero, up to rounding errors.
-        tolerance = max(1e-4 * float(expected.abs().nan_to_num().max()), 1e-8) if expected.numel() else 0.0
+        largest = float(expected.abs().nan_to_num().max()) if expected.numel() else 0.0
+        tolerance = max(SCENARIOS[name].tolerance * largest, 1e-7)
         for state in ranks:
             torch.testing.assert_close(
                 state[key],
