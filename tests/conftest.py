@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 # Small tensors: a second thread gains nothing, and where tests share a machine its waiting costs a lot.
 torch.set_num_threads(1)
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# nnU-Net starts eight workers for whatever it exports, each of which imports PyTorch.
+os.environ.setdefault("nnUNet_def_n_proc", "2")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DATASET = "Dataset901_Tiny"

@@ -84,8 +84,7 @@ class PlainTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not typed
         rows = self._table.rows(batch["keys"])
         with torch.no_grad():
             losses = [self._case_loss(output[i : i + 1], target[i : i + 1]) for i in range(len(rows))]
-        # Counts the visits; the table's latents are not used and stay zero.
-        self._table.step(rows, torch.zeros(len(rows), 1), lr=0.0, betas=(0.0, 0.0))
+        self._table.count_visits(rows)
         self._table.record_losses(rows, torch.stack(losses).cpu())
         return result
 

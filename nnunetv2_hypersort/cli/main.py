@@ -13,9 +13,10 @@ from nnunetv2_hypersort.errors import HyperSORTError
 VERBS = {
     "convert": "turn an AMOS22 or TotalSegmentator download into an nnU-Net raw dataset",
     "perturb": "plant annotation styles and errors in the labels of an nnU-Net raw dataset",
-    "fit": "fit the latent of new cases to their labels, with all weights frozen",
+    "pretrained": "start a training from trained weights, of plain nnU-Net or of HyperSORT",
     "predict": "predict with nnU-Net and a chosen latent",
     "styles": "find the annotation styles of a trained model, matched over folds and described in words",
+    "fit": "fit the latent of new cases to their labels, with all weights frozen",
     "export": "write one style of a model as plain nnU-Net, for use without this package",
     "harmonise": "segment all training cases anew in one style, as a raw dataset",
     "evaluate": "DSC, HD95, NSD, ASD and volume similarity with intervals over subjects",

@@ -160,4 +160,5 @@ def fit_code(code: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
     """
     exact = code.double()
     penalty = _RIDGE * len(exact) * torch.eye(exact.shape[1], dtype=exact.dtype, device=exact.device)
-    return torch.linalg.solve(exact.T @ exact + penalty, exact.T @ wanted.double()).to(wanted)
+    solution: torch.Tensor = torch.linalg.solve(exact.T @ exact + penalty, exact.T @ wanted.double())
+    return solution.to(wanted)

@@ -1,6 +1,6 @@
 """A primary network whose parameters are generated from latents."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -117,6 +117,23 @@ class HyperNetwork(nn.Module):
             if not self.generator.residual:
                 return generated
             return {name: self.primary.get_parameter(name) + offset for name, offset in generated.items()}
+
+    def parameters_serving_only(self, names: Collection[str]) -> list[str]:
+        """Find the parameters that act on the output through some parameters of the primary network alone.
+
+        Args:
+            names: Parameters of the primary network, by their names there.
+
+        Returns:
+            Names in this module: these parameters, and those of the generator that no other parameter depends on.
+        """
+        of_generator = dict(self.generator.named_parameters())
+        with torch.enable_grad():
+            generated = self.generator(torch.zeros(1, self.latents.dim, device=self.latents.values.device))
+            elsewhere = torch.stack([values.sum() for name, values in generated.items() if name not in names]).sum()
+            gradients = torch.autograd.grad(elsewhere, list(of_generator.values()), allow_unused=True)
+        unused = [name for name, gradient in zip(of_generator, gradients, strict=True) if gradient is None]
+        return [*(f"primary.{name}" for name in names), *(f"generator.{name}" for name in unused)]
 
     @torch.no_grad()
     def start_from_gradients(self) -> None:

@@ -32,6 +32,8 @@ ADAM_LR = 3e-3
 SHORTEST_WARM_UP = 500
 LONGEST_WARM_UP = 0.4
 IGNORED_WARM_UP = 0.4
+# What HyperSORTTrainer does in its own way without calling nnU-Net's; all else it adds to.
+_REPLACED = {"train_step", "configure_optimizers", "build_network_architecture"}
 
 
 class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not typed
@@ -39,11 +41,23 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
 
     Planning, preprocessing, augmentation, folds, loss, logging and checkpoints are nnU-Net's. The settings come from
     the YAML file or shipped config that HYPERSORT_CONFIG names, else from the model folder, else they are defaults;
-    they are stored in the plans beside the checkpoints.
+    they are stored in the plans beside the checkpoints. To combine it with a variant of nnU-Net's trainer, derive from
+    both, this one first (see `trainers/variants.py`).
     """
 
     is_ddp: bool
     enable_deep_supervision: bool
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for other in cls.__mro__:
+            replaced = sorted(_REPLACED.intersection(vars(other)))
+            if replaced and not issubclass(other, HyperSORTTrainer) and other is not nnUNetTrainer:
+                raise HyperSORTError(
+                    f"{cls.__name__} cannot be: {other.__name__} replaces {', '.join(replaced)} of nnU-Net's trainer, "
+                    f"and so does HyperSORTTrainer; one of the two would be lost. Optimiser and learning rate are "
+                    f"settings (`training.optimizer`, `training.lr_schedule`); networks come from the plans."
+                )
 
     def __init__(
         self,
@@ -67,10 +81,10 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
     # --- set-up -----------------------------------------------------------------------------------------------------
 
     def initialize(self) -> None:
-        """Build network, optimiser and loss as nnU-Net does, and give each training case of the fold a latent.
+        """Build network, optimiser and loss as nnU-Net does.
 
-        Raises:
-            HyperSORTError: The fold has fewer than two training cases.
+        The latents come when a training starts or a checkpoint is loaded: nnU-Net takes `-pretrained_weights` in
+        between, and wants every tensor of the file in the shape that the network has then.
         """
         self._apply_training_settings()
         self._seed(0)
@@ -78,7 +92,6 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
         self.hypernetwork.for_prediction = False
         self.table = self.hypernetwork.latents
         self._case_loss = self._build_case_loss()
-        self._take_training_cases()
 
     @staticmethod
     def build_network_architecture(
@@ -92,7 +105,10 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
         primary = nnUNetTrainer.build_network_architecture(
             plans_manager, configuration_manager, num_input_channels, num_output_channels, enable_deep_supervision
         )
-        return PlannedHyperNetwork.from_plans(primary, plans_manager.plans)
+        network = PlannedHyperNetwork.from_plans(primary, plans_manager.plans)
+        if not enable_deep_supervision:
+            network.freeze_lower_heads()
+        return network
 
     def configure_optimizers(self) -> tuple[Any, Any]:
         """The optimiser of primary network and generator: nnU-Net's, unless the settings say otherwise."""
@@ -151,7 +167,10 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
     @property
     def hypernetwork(self) -> PlannedHyperNetwork:
         """The network without the wrappers of torch.compile and DistributedDataParallel."""
-        network = self.network.module if self.is_ddp else self.network
+        # nnU-Net wraps it step by step, and asks for an optimiser in between.
+        network = self.network
+        if isinstance(network, nn.parallel.DistributedDataParallel):
+            network = network.module
         if isinstance(network, OptimizedModule):
             network = network._orig_mod
         assert isinstance(network, PlannedHyperNetwork)
@@ -235,7 +254,15 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
         super().run_training()
 
     def on_train_start(self) -> None:
-        """Start as nnU-Net does; a continued training first rebuilds the tables from its checkpoint."""
+        """Start as nnU-Net does, with a latent for each training case; a continued training rebuilds its tables.
+
+        Raises:
+            HyperSORTError: The fold has fewer than two training cases.
+        """
+        if not self.was_initialized:
+            self.initialize()
+        if not len(self.table):
+            self._take_training_cases()
         super().on_train_start()
         if self.current_epoch > 0:
             # They may be of another state than the checkpoint, or lost. Not done where a checkpoint is loaded only to
@@ -285,6 +312,11 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
     def on_train_epoch_end(self, train_outputs: list[dict[str, Any]]) -> None:
         """Log the loss as nnU-Net does, and how far the latents have spread."""
         super().on_train_epoch_end(train_outputs)
+        if self.is_ddp:
+            # All processes take the same steps, but sums on a GPU need not end in the same digits on each.
+            table = self.table
+            for tensor in (table.values, table.first_moment, table.second_moment, table.loss):
+                dist.broadcast(tensor, src=0)
         latents = self.table.values
         spread = float(latents.std(0).mean())
         self.logger.log("latent_spread", spread, self.current_epoch)
@@ -324,7 +356,7 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
     def _penalty(self, latents: torch.Tensor) -> torch.Tensor:
         chosen = self.settings.latent
         # The norm has no gradient at zero, which PyTorch gives as 0.
-        norm = torch.linalg.vector_norm(latents, dim=1).mean()
+        norm: torch.Tensor = torch.linalg.vector_norm(latents, dim=1).mean()
         return chosen.norm_weight * norm + chosen.l1_weight * latents.abs().sum(1).mean()
 
     def _gather_gradients(self, rows: torch.Tensor, offsets: torch.Tensor) -> None:
@@ -405,8 +437,20 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
             self._stop_at_bad_loss("validation", float(loss))
 
     def perform_actual_validation(self, save_probabilities: bool = False) -> None:
-        """Run nnU-Net's final validation with the mode; `--val` takes HYPERSORT_LATENT instead if it is set."""
+        """Run nnU-Net's final validation with the mode; `--val` takes HYPERSORT_LATENT instead if it is set.
+
+        Raises:
+            HyperSORTError: The latent cannot be had, or is not the mode where the next stage of a cascade learns from
+                these segmentations.
+        """
         asked = "" if self._trained_here else os.environ.get(LATENT_VARIABLE, "")
+        next_stages = self.configuration_manager.next_stage_names
+        if next_stages and LatentChoice.parse(asked) != LatentChoice():
+            raise HyperSORTError(
+                f"{LATENT_VARIABLE}={asked}: the validation of {self.configuration_name} writes what "
+                f"{', '.join(next_stages)} learns from, and that is segmented at the mode; unset the variable, or "
+                f"segment the images with `hypersort predict`."
+            )
         book = StyleBook.read(Path(self.output_folder_base) / "plans.json") if asked else None
         latent = choose_latents(LatentChoice.parse(asked), [self._fold_record()], book)[0]
         self.print_to_log_file(f"Validating with {latent}")

@@ -71,9 +71,10 @@ class PlannedHyperNetwork(HyperNetwork):
         self.for_prediction = True
         self._plans = plans
         self._folds: dict[int, _Fold] = {}
-        # The table and the record are kept equal on all processes by the trainer; DistributedDataParallel would send
-        # them around at each step. torch.compile puts `_orig_mod.` before the names.
-        private = [name for name, _ in self.named_buffers() if name.startswith(("latents.", "record"))]
+        # Table, gathered gradients and record are kept equal on all processes by the trainer; DistributedDataParallel
+        # would send them around at each step. torch.compile puts `_orig_mod.` before the names.
+        trainers = ("latents.", "case_gradients.", "record")
+        private = [name for name, _ in self.named_buffers() if name.startswith(trainers)]
         self._ddp_params_and_buffers_to_ignore = [*private, *(f"_orig_mod.{name}" for name in private)]
 
     @classmethod
@@ -81,7 +82,8 @@ class PlannedHyperNetwork(HyperNetwork):
         """Build the network that the plans describe.
 
         Raises:
-            HyperSORTError: The plans are not those of a HyperSORT training.
+            HyperSORTError: The plans are not those of a HyperSORT training, or the primary network normalises over the
+                batch.
         """
         section = plans.get(PLANS_SECTION)
         if not isinstance(section, Mapping) or "settings" not in section:
@@ -89,7 +91,23 @@ class PlannedHyperNetwork(HyperNetwork):
                 "The plans hold no HyperSORT settings, so they are not those beside a HyperSORT checkpoint; take the "
                 "plans.json of the trained-model folder (the one that holds fold_0)."
             )
+        _refuse_batch_normalisation(primary)
         return cls(primary, Settings.from_dict(section["settings"], source="plans.json: hypersort.settings"), plans)
+
+    def freeze_lower_heads(self) -> None:
+        """Do not train the heads of the decoder's lower levels, nor what generates them.
+
+        For a training without deep supervision, whose loss never reaches them: DistributedDataParallel waits for a
+        gradient of every parameter that is trained.
+        """
+        heads = getattr(self.primary.decoder, "seg_layers", [])
+        lower = [
+            f"decoder.seg_layers.{level}.{name}"
+            for level, head in enumerate(heads[: len(heads) - 1])
+            for name, _ in head.named_parameters()
+        ]
+        for name in self.parameters_serving_only(lower):
+            self.get_parameter(name).requires_grad_(False)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Load weights; for prediction also choose and materialise a latent.
@@ -166,6 +184,18 @@ class PlannedHyperNetwork(HyperNetwork):
     def _primary_tensors(self) -> list[tuple[str, torch.Tensor]]:
         parameters = [(name, parameter.detach()) for name, parameter in self.primary.named_parameters()]
         return [*parameters, *self.primary.named_buffers()]
+
+
+def _refuse_batch_normalisation(primary: nn.Module) -> None:
+    found = {
+        type(module).__name__ for module in primary.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)
+    }
+    if found:
+        raise HyperSORTError(
+            f"The planned network has {', '.join(sorted(found))}, which normalises all cases of a batch together, "
+            f"while here each case has weights of its own; plan with nnU-Net's instance normalisation (norm_op in the "
+            f"plans)."
+        )
 
 
 def _make_generator(

@@ -197,7 +197,7 @@ def test_a_fold_with_one_training_case_is_refused(make_trainer):
     splits_file = Path(trainer.preprocessed_dataset_folder_base) / "splits_final.json"
     splits_file.write_text(json.dumps([{"train": ["phantom_001"], "val": ["phantom_002"]}]))
     with pytest.raises(HyperSORTError, match=r"Fold 0 of Dataset901_Tiny has 1 training case.*at least two"):
-        trainer.initialize()
+        trainer.on_train_start()
 
 
 def test_a_loss_that_is_no_number_stops_with_the_epoch_and_keeps_checkpoints(make_trainer):
@@ -282,7 +282,7 @@ def test_validating_an_older_checkpoint_leaves_the_tables_of_the_newest(make_tra
 
 def test_a_fold_beyond_the_split_file_knows_who_trains_what(make_trainer):
     trainer = make_trainer(SHORT, fold=5)
-    trainer.initialize()
+    trainer.on_train_start()
     record = trainer._fold_record()
     assert set(record.held_out) == {"0", "1", "5"}
     assert record.held_out["0"] == ["phantom_000", "phantom_001"]
@@ -348,5 +348,5 @@ def test_published_recipe_trains(make_trainer):
 
 def test_every_case_is_trained_in_fold_all(make_trainer):
     trainer = make_trainer(SHORT, fold="all")
-    trainer.initialize()
+    trainer.on_train_start()
     assert len(trainer.table) == 10
