@@ -42,7 +42,7 @@ def summarise_case(
         reason=_reason(parts, evidence),
         held_out=tuple(held_out),
         loss=_mean(*(found.loss for found in trained.values())),
-        dice=_mean(*(fit.dice for fit in fits)),
+        agreement=_mean(*(fit.agreement for fit in fits)),
         doubtful_mm3=_mean(*(fit.doubtful_mm3 for fit in fits)),
         loss_z=parts["loss"],
         isolation_z=parts["isolation"],
@@ -56,7 +56,7 @@ def _reason(parts: Mapping[str, float], evidence: Mapping[str, CaseEvidence]) ->
             fits = [found.fit for found in evidence.values() if found.fit is not None]
             worst = min((fit.worst_label for fit in fits if fit.worst_label), key=lambda entry: entry[1], default=None)
             where = f", worst in {worst[0]}" if worst else ""
-            return f"disagrees with every style (best Dice {_mean(*(fit.dice for fit in fits)):.2f}{where})"
+            return f"disagrees with every style (agreement {_mean(*(fit.agreement for fit in fits)):.2f}{where})"
         if part == "loss":
             return f"high loss ({_mean(*(found.loss for found in evidence.values())):.2f})"
         return "isolated latent"

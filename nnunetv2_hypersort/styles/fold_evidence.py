@@ -26,7 +26,7 @@ class CaseEvidence:
         latent: The latent of that style, shape (dim,); None without a prediction.
         loss_z: Outlyingness of the loss, in robust standard deviations.
         isolation_z: The same of the isolation of its latent.
-        disagreement_z: The same of 1 - Dice.
+        disagreement_z: The same of 1 - agreement.
     """
 
     held_out: bool
@@ -63,15 +63,15 @@ def gather_evidence(
     centres = record.latents[drawn][list(clusters.medoids)]
     labels = np.full(len(record.case_ids), -1)
     labels[drawn] = clusters.labels
-    # Cases of no cluster, too, are compared with those of the style they are nearest to.
-    distances = np.linalg.norm(record.latents[:, None] - centres[None], axis=2)
-    nearest = np.where(labels >= 0, labels, distances.argmin(1))
-
     held_out_cases = [case for case in fold.validation_cases if case in predictable]
     wanted = [case for case in record.case_ids if case in predictable] + held_out_cases
     fits = fit_styles(model, fold, list(centres), wanted, device=device, done=done) if wanted else {}
     disagreement = np.array([_disagreement(fits.get(case)) for case in record.case_ids])
-    parts = outlyingness(record.latents, fold.losses, nearest, disagreement)
+    # Cases of no cluster, too, are compared with those of a style.
+    nearest = np.linalg.norm(record.latents[:, None] - centres[None], axis=2).argmin(1)
+    by_latent = np.where(labels >= 0, labels, nearest)
+    styles = [fits[case].style if case in fits else by_latent[row] for row, case in enumerate(record.case_ids)]
+    parts = outlyingness(record.latents, fold.losses, styles, disagreement)
     evidence = {
         case: CaseEvidence(
             False,
@@ -89,7 +89,7 @@ def gather_evidence(
     outlying = outlying_disagreement(
         [_disagreement(fits[case]) for case in held_out],
         [fits[case].style for case in held_out],
-        among=(disagreement, nearest),
+        among=(disagreement, styles),
     )
     for case, z in zip(held_out, outlying, strict=True):
         fit = fits[case]
@@ -98,4 +98,4 @@ def gather_evidence(
 
 
 def _disagreement(fit: StyleFit | None) -> float:
-    return math.nan if fit is None else 1 - fit.dice
+    return math.nan if fit is None else 1 - fit.agreement

@@ -156,7 +156,8 @@ class IgnoreMaskDataset:
                     f"The label {self.raw.cases[case].label} has the shape {label_map.shape}, but its case was "
                     f"preprocessed with {segmentation.shape}; run nnUNetv2_preprocess again."
                 )
-            votes += compare_label_map(label_map, segmentation, self.model.labels, self.raw.table.ignore).differing
+            compared = compare_label_map(label_map, segmentation, self.model.labels.values(), self.raw.table.ignore)
+            votes += compared.differing
         doubtful: np.ndarray = 2 * votes > len(evidence)
         return doubtful
 

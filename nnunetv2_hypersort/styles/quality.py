@@ -24,8 +24,8 @@ _NEIGHBOUR = 5
 _LEAST_GROUP = 10
 # Normal distribution: the standard deviation is so many times the median absolute deviation.
 _MAD_TO_DEVIATION = 1.4826
-# Below these, differences between cases are noise, however alike the cases are: Dice and loss in hundredths, distances
-# by a tenth.
+# Below these, differences between cases are noise, however alike the cases are: loss and agreement in hundredths,
+# distances by a tenth.
 _LEAST_DEVIATION = {"loss": 0.01, "isolation": 0.1, "disagreement": 0.01}
 
 
@@ -36,7 +36,7 @@ class Outlyingness:
     Attributes:
         loss: Shape (n,): of the training loss.
         isolation: Shape (n,): of the distance of the latent to its neighbours, logarithmic.
-        disagreement: Shape (n,): of 1 - Dice between label and prediction.
+        disagreement: Shape (n,): of 1 - agreement of label and prediction.
     """
 
     loss: Reals
@@ -58,8 +58,9 @@ def outlyingness(
         latents: Shape (n, dim).
         losses: Shape (n,): running mean of the training loss; not-a-number for a case that was never drawn, whose
             latent counts for nothing.
-        styles: Shape (n,), integer: the style of each case, such as that of the nearest medoid.
-        disagreement: Shape (n,), in [0, 1]: 1 - Dice of the label with the prediction in the best of the fold's
+        styles: Shape (n,), integer: the style of each case, best that whose prediction fits its label best (an
+            erroneous latent may lie nearer to another), else that of the nearest medoid.
+        disagreement: Shape (n,), in [0, 1]: 1 - agreement of the label with the prediction in the best of the fold's
             styles; not-a-number where it is unknown, None if it is unknown for all.
 
     Returns:
@@ -95,6 +96,44 @@ def outlying_disagreement(
     return robust_z(
         disagreement, styles, least_deviation=_LEAST_DEVIATION["disagreement"], among=among if few else None
     )
+
+
+def agreement_per_label(shared: ArrayLike, drawn: ArrayLike, predicted: ArrayLike) -> Reals:
+    """Agreement of labels with predictions, in [0, 1].
+
+    The Dice coefficient for a label that was drawn. A label that was not drawn has none to speak of, as one stray
+    voxel would make it 0: there it is 1 - predicted volume / usual volume, at least 0, and the usual volume is the
+    median of the cases in which the label was drawn.
+
+    Args:
+        shared: Shape (n, styles, labels): volume that label map and prediction have in common.
+        drawn: Shape (n, labels): volume in the label map.
+        predicted: Shape (n, styles, labels): volume in the prediction.
+
+    Returns:
+        Shape (n, styles, labels); not-a-number where a label was neither drawn nor predicted.
+    """
+    shared, predicted = np.asarray(shared, float), np.asarray(predicted, float)
+    drawn = np.asarray(drawn, float)
+    usual = np.array([np.median(column[column > 0]) if (column > 0).any() else 0.0 for column in drawn.T])
+    drawn = np.broadcast_to(drawn[:, None], shared.shape)
+    dice = np.divide(2 * shared, drawn + predicted, out=np.full(shared.shape, np.nan), where=drawn + predicted > 0)
+    surplus = np.divide(predicted, usual, out=np.ones(shared.shape), where=usual > 0)
+    return np.asarray(np.where((drawn == 0) & (predicted > 0), 1 - np.minimum(surplus, 1), dice))
+
+
+def mean_agreement(per_label: ArrayLike) -> Reals:
+    """The mean over the labels that were drawn or predicted; 1 if none was.
+
+    Args:
+        per_label: Shape (n, styles, labels), from `agreement_per_label`.
+
+    Returns:
+        Shape (n, styles).
+    """
+    per_label = np.asarray(per_label, float)
+    mean = mean_of_known(np.moveaxis(per_label, 2, 0))
+    return np.asarray(np.where(np.isnan(mean), 1.0, mean))
 
 
 def isolation(latents: ArrayLike) -> Reals:
@@ -146,18 +185,18 @@ def robust_z(
 
 
 def mean_of_known(parts: Sequence[ArrayLike]) -> Reals:
-    """The mean over the first axis of what is not not-a-number; not-a-number where nothing is known.
+    """The mean of what is known.
 
     Args:
-        parts: Arrays of shape (n,) each.
+        parts: Arrays of one shape; not-a-number where unknown.
 
     Returns:
-        Shape (n,).
+        Of the same shape; not-a-number where nothing is known.
     """
     stacked = np.asarray(parts, float)
     known = np.isfinite(stacked)
     total = np.where(known, stacked, 0).sum(0)
-    return np.divide(total, known.sum(0), out=np.full(total.shape, np.nan), where=known.any(0))
+    return np.asarray(np.divide(total, known.sum(0), out=np.full(total.shape, np.nan), where=known.any(0)))
 
 
 def quality(combined: ArrayLike) -> Reals:

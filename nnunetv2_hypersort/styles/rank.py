@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
 from tqdm import tqdm
 
 from nnunetv2_hypersort.errors import HyperSORTError
@@ -15,6 +14,7 @@ from nnunetv2_hypersort.styles.case_summary import summarise_case
 from nnunetv2_hypersort.styles.fold_evidence import CaseEvidence, gather_evidence
 from nnunetv2_hypersort.styles.ignore_mask import IgnoreMaskDataset
 from nnunetv2_hypersort.styles.model_folder import ModelFolder
+from nnunetv2_hypersort.styles.preprocessed import preprocessed_cases
 from nnunetv2_hypersort.styles.ranking_table import RANKING_FILE, RankedCase, write_ranking
 from nnunetv2_hypersort.styles.training_splits import check_splits_file, read_splits, write_splits_without
 
@@ -83,14 +83,13 @@ def rank_cases(
         raise HyperSORTError(f"The threshold is {threshold:g}; give a quality between 0 and 1, such as 0.5.")
     model = ModelFolder.open(model_folder, folds=folds, checkpoint_name=checkpoint_name)
     known = _known_cases(model)
-    predictable, notes = _predictable_cases(model, known) if predict else (set(), [])
+    predictable, missing = _predictable_cases(model, known) if predict else (set(), "Predictions were left out.")
     splits = None
     if exclude is not None:
         check_splits_file(exclude)
         splits = read_splits(model)
     if ignore_mask is not None and not predictable:
-        why = notes[0] if notes else "Labels are not compared with predictions."
-        raise HyperSORTError(f"Without predictions there are no doubtful voxels to ignore. {why}")
+        raise HyperSORTError(f"Without predictions there are no doubtful voxels to ignore. {missing}")
     dataset = None if ignore_mask is None else IgnoreMaskDataset.prepare(model, ignore_mask)
 
     evidence = _gather(model, predictable, device=device, progress=progress)
@@ -104,9 +103,9 @@ def rank_cases(
         summarise_case(case, found, lambda fold, cluster: names.get((fold, cluster), ""))
         for case, found in by_case.items()
     ]
-    # Quality alone cannot tell the very worst apart once it is written with few digits.
     cases.sort(key=lambda case: (np.isnan(case.quality), case.quality, case.case))
-    ranking = Ranking(tuple(cases), threshold, model.path / RANKING_FILE, (*notes, *naming, *_few_folds(model)))
+    notes = tuple(note for note in (missing, naming, _about_folds(model)) if note)
+    ranking = Ranking(tuple(cases), threshold, model.path / RANKING_FILE, notes)
     write_ranking(ranking.file, ranking.cases)
     flagged = [case.case for case in ranking.flagged]
     if splits is not None and exclude is not None:
@@ -124,31 +123,21 @@ def _known_cases(model: ModelFolder) -> list[str]:
     return sorted(cases)
 
 
-def _predictable_cases(model: ModelFolder, cases: Sequence[str]) -> tuple[set[str], list[str]]:
+def _predictable_cases(model: ModelFolder, cases: Sequence[str]) -> tuple[set[str], str | None]:
+    """The cases whose labels can be compared with predictions, and why that is not all."""
+    not_compared = "not compared with predictions"
     if model.planned.configuration_manager.previous_stage_name is not None:
-        return set(), [
-            "This is the second stage of a cascade, so labels were not compared with predictions; rank the first stage."
-        ]
-    folder = model.preprocessed_cases_folder()
-    try:
-        found = set(infer_dataset_class(str(folder)).get_identifiers(str(folder))) if folder else set()
-    except (AssertionError, KeyError, OSError):
-        # nnU-Net's way to say that the folder holds no preprocessed cases.
-        found = set()
+        return set(), f"In the second stage of a cascade labels are {not_compared}; rank the first stage instead."
+    found = preprocessed_cases(model) & set(cases)
     missing = [case for case in cases if case not in found]
-    remedy = (
-        f"set nnUNet_preprocessed to the folder that holds {model.dataset_name}, or run nnUNetv2_preprocess again, for "
-        f"a better ranking."
+    if not missing:
+        return found, None
+    listed = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+    which = f"of {len(missing)} cases ({listed}) " if found else ""
+    return found, (
+        f"The preprocessed data {which}are gone, so labels were {not_compared}; for a better ranking set "
+        f"nnUNet_preprocessed to the folder that holds {model.dataset_name}, or run nnUNetv2_preprocess again."
     )
-    if len(missing) == len(cases):
-        return set(), [f"The preprocessed data are gone, so labels were not compared with predictions; {remedy}"]
-    if missing:
-        listed = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
-        return found & set(cases), [
-            f"The preprocessed data of {len(missing)} cases are gone ({listed}); their labels were not compared with "
-            f"predictions; {remedy}"
-        ]
-    return set(cases), []
 
 
 def _gather(
@@ -157,12 +146,12 @@ def _gather(
     total = sum(len(predictable & {*fold.record.case_ids, *fold.validation_cases}) for fold in model.folds)
     with tqdm(total=total, unit="case", disable=not progress or not total, file=sys.stderr) as bar:
         return {
-            fold.name: gather_evidence(model, fold, predictable, device=device, done=bar.update)
-            for fold in model.folds
+            fold.name: gather_evidence(model, fold, predictable, device=device, done=bar.update) for fold in model.folds
         }
 
 
-def _style_names(model: ModelFolder) -> tuple[Mapping[tuple[str, int], str], list[str]]:
+def _style_names(model: ModelFolder) -> tuple[Mapping[tuple[str, int], str], str | None]:
+    """The names of the clusters by fold and number, and what to do if there are none."""
     names = {
         (fold.name, number): style.name
         for fold in model.folds
@@ -170,17 +159,17 @@ def _style_names(model: ModelFolder) -> tuple[Mapping[tuple[str, int], str], lis
         if style.serves(fold.record)
     }
     if names:
-        return names, []
+        return names, None
     if len(model.folds) > 1:
-        return {}, [f"The styles have no names over the folds yet; run `hypersort styles {model.path}` first."]
-    return {(model.folds[0].name, number): f"cluster {number}" for number in range(len(model.folds[0].record.case_ids))}, []
+        return {}, f"The styles have no names over the folds yet; run `hypersort styles {model.path}` first."
+    fold = model.folds[0]
+    return {(fold.name, number): f"cluster {number}" for number in range(len(fold.record.case_ids))}, None
 
 
-def _few_folds(model: ModelFolder) -> list[str]:
-    (first, *others) = model.folds
-    if others or not first.validation_cases:
-        return []
-    return [
-        f"Only fold {first.name} was looked at: its held-out cases are judged by its predictions alone, the others "
-        f"by none that held them out; train the other folds for a better ranking."
-    ]
+def _about_folds(model: ModelFolder) -> str | None:
+    if len(model.folds) > 1 or not model.folds[0].validation_cases:
+        return None
+    return (
+        f"Only fold {model.folds[0].name} was looked at: cases that it held out are judged by its prediction alone, "
+        f"and the others by no prediction that held them out; train the other folds for a better ranking."
+    )

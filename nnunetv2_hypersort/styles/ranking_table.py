@@ -25,11 +25,12 @@ class RankedCase:
         reason: What is unusual about it, in words; empty if nothing is.
         held_out: The folds that did not train on it and whose prediction was compared with its label.
         loss: Running mean of the training loss (Dice + cross-entropy), mean over folds.
-        dice: Dice of its label with the prediction of the style that fits best, mean over labels and folds.
+        agreement: Of its label with the prediction in the style that fits best, in [0, 1] (Dice of the labels that were
+            drawn), mean over labels and folds.
         doubtful_mm3: Volume in mm³ in which the two differ, mean over folds.
         loss_z: Outlyingness of the loss, in robust standard deviations above what is usual in its style.
         isolation_z: The same of the isolation of its latent.
-        disagreement_z: The same of 1 - Dice.
+        disagreement_z: The same of 1 - agreement.
     """
 
     case: str
@@ -39,7 +40,7 @@ class RankedCase:
     reason: str
     held_out: tuple[str, ...] = ()
     loss: float = math.nan
-    dice: float = math.nan
+    agreement: float = math.nan
     doubtful_mm3: float = math.nan
     loss_z: float = math.nan
     isolation_z: float = math.nan

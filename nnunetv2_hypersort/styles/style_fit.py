@@ -9,29 +9,30 @@ import numpy as np
 from nnunetv2_hypersort.styles.label_comparison import compare_label_map
 from nnunetv2_hypersort.styles.model_folder import ModelFolder
 from nnunetv2_hypersort.styles.preprocessed import PreprocessedImage, load_preprocessed
+from nnunetv2_hypersort.styles.quality import agreement_per_label, mean_agreement
 from nnunetv2_hypersort.styles.segmenter import FoldSegmenter
 from nnunetv2_hypersort.styles.trained_fold import TrainedFold
 
 
 @dataclass(frozen=True)
 class StyleFit:
-    """How well the style that fits a label best fits it.
+    """How well a label agrees with the prediction in the style that fits it best.
 
     Attributes:
         style: Which of the styles, counted from 0.
-        dice: Dice of label and prediction, mean over labels, in [0, 1].
-        worst_label: The label with the lowest Dice, and that Dice; None if neither has any label.
+        agreement: In [0, 1], see `agreement_per_label`; mean over labels.
+        worst_label: The label with the lowest agreement, and that agreement; None if neither has any label.
         doubtful_mm3: Volume in mm³ in which label and prediction differ.
     """
 
     style: int
-    dice: float
+    agreement: float
     worst_label: tuple[str, float] | None
     doubtful_mm3: float
 
 
 def segmenter_without_mirroring(model: ModelFolder, fold: TrainedFold, device: str) -> FoldSegmenter:
-    """A segmenter that leaves out nnU-Net's mirroring, which costs up to eight times as much and changes little."""
+    """A segmenter that leaves out nnU-Net's mirroring, which costs up to eight times as much."""
     return FoldSegmenter(model, replace(fold, mirror_axes=None), device)
 
 
@@ -57,40 +58,58 @@ def fit_styles(
         done: Called after each case.
 
     Returns:
-        The best fit by case. A case all of whose voxels are ignored is missing.
+        The best fit by case. A case without a label, or all of whose voxels are ignored, is missing.
 
     Raises:
         HyperSORTError: A case cannot be read, or the checkpoint does not fit the plans.
     """
     segmenter = segmenter_without_mirroring(model, fold, device)
-    found = {}
+    found = []
+    volumes = []
     for case in cases:
-        image = load_preprocessed(model, case)
-        fit = _best_fit(segmenter, image, latents)
-        if fit is not None:
-            found[case] = fit
+        compared = _volumes(segmenter, load_preprocessed(model, case), latents)
+        if compared is not None:
+            found.append(case)
+            volumes.append(compared)
         done()
-    return found
+    if not found:
+        return {}
+    shared, drawn, predicted, differing = (np.stack(parts) for parts in zip(*volumes, strict=True))
+    per_label = agreement_per_label(shared, drawn[:, 0], predicted)
+    overall = mean_agreement(per_label)
+    best = overall.argmax(1)
+    return {
+        case: StyleFit(
+            int(best[row]),
+            float(overall[row, best[row]]),
+            _worst(list(model.labels), per_label[row, best[row]]),
+            float(differing[row, best[row]]),
+        )
+        for row, case in enumerate(found)
+    }
 
 
-def _best_fit(segmenter: FoldSegmenter, image: PreprocessedImage, latents: Sequence[np.ndarray]) -> StyleFit | None:
+def _volumes(
+    segmenter: FoldSegmenter, image: PreprocessedImage, latents: Sequence[np.ndarray]
+) -> tuple[np.ndarray, ...] | None:
     model, label_map = segmenter.model, image.segmentation
     ignore = model.planned.label_manager.ignore_label
     if label_map is None or (ignore is not None and (label_map == ignore).all()):
         return None
-    comparisons = [
-        compare_label_map(label_map, segmenter.segment_preprocessed(image, latent), model.labels, ignore)
+    styles = [
+        compare_label_map(label_map, segmenter.segment_preprocessed(image, latent), model.labels.values(), ignore)
         for latent in latents
     ]
-    style = int(np.argmax([comparison.mean_dice for comparison in comparisons]))
-    best = comparisons[style]
-    worst = best.worst_label
-    return StyleFit(
-        style,
-        best.mean_dice,
-        None if worst is None else (worst, best.dice[worst]),
-        int(best.differing.sum()) * _voxel_mm3(image),
-    )
+    parts = ([style.shared, style.drawn, style.predicted, style.differing.sum()] for style in styles)
+    voxel = _voxel_mm3(image)
+    return tuple(np.stack(part) * voxel for part in zip(*parts, strict=True))
+
+
+def _worst(names: Sequence[str], agreement: np.ndarray) -> tuple[str, float] | None:
+    if np.isnan(agreement).all():
+        return None
+    worst = int(np.nanargmin(agreement))
+    return names[worst], float(agreement[worst])
 
 
 def _voxel_mm3(image: PreprocessedImage) -> float:
