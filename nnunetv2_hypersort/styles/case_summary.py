@@ -34,13 +34,15 @@ def summarise_case(
         "isolation": _mean(*(found.isolation_z for found in trained.values())),
     }
     fits = [found.fit for found in evidence.values() if found.fit is not None]
+    outlyingness = _mean(*parts.values())
     return RankedCase(
         case=case,
-        quality=float(quality(_mean(*parts.values()))),
+        quality=float(quality(outlyingness)),
         style=names.most_common(1)[0][0],
         folds=tuple(trained),
         reason=_reason(parts, evidence),
         held_out=tuple(held_out),
+        outlyingness=outlyingness,
         loss=_mean(*(found.loss for found in trained.values())),
         agreement=_mean(*(fit.agreement for fit in fits)),
         doubtful_mm3=_mean(*(fit.doubtful_mm3 for fit in fits)),

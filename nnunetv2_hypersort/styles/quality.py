@@ -7,12 +7,12 @@ errors that another one sees: an empty label lies among those of a style that le
 the network has fitted has a low loss.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
+from scipy.special import expit
 
 Reals = NDArray[np.float64]
 
@@ -184,7 +184,7 @@ def robust_z(
     return result
 
 
-def mean_of_known(parts: Sequence[ArrayLike]) -> Reals:
+def mean_of_known(parts: ArrayLike) -> Reals:
     """The mean of what is known.
 
     Args:
@@ -209,8 +209,7 @@ def quality(combined: ArrayLike) -> Reals:
         Shape (n,): 0.97 for a usual label, 0.5 for one that lies 3.5 robust standard deviations out; not-a-number
         where the outlyingness is.
     """
-    # Written with tanh, as exp would overflow.
-    return np.asarray((1 + np.tanh((OUTLYING - np.asarray(combined, float)) / 2)) / 2)
+    return np.asarray(expit(OUTLYING - np.asarray(combined, float)))
 
 
 def _log(distances: Reals) -> Reals:

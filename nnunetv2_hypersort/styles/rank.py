@@ -103,7 +103,7 @@ def rank_cases(
         summarise_case(case, found, lambda fold, cluster: names.get((fold, cluster), ""))
         for case, found in by_case.items()
     ]
-    cases.sort(key=lambda case: (np.isnan(case.quality), case.quality, case.case))
+    cases.sort(key=lambda case: (np.isnan(case.quality), -case.outlyingness, case.case))
     notes = tuple(note for note in (missing, naming, _about_folds(model)) if note)
     ranking = Ranking(tuple(cases), threshold, model.path / RANKING_FILE, notes)
     write_ranking(ranking.file, ranking.cases)

@@ -24,6 +24,7 @@ class RankedCase:
         folds: The folds that trained on it and were looked at.
         reason: What is unusual about it, in words; empty if nothing is.
         held_out: The folds that did not train on it and whose prediction was compared with its label.
+        outlyingness: Mean of the three below, which gives the quality; higher = worse.
         loss: Running mean of the training loss (Dice + cross-entropy), mean over folds.
         agreement: Of its label with the prediction in the style that fits best, in [0, 1] (Dice of the labels that were
             drawn), mean over labels and folds.
@@ -39,6 +40,7 @@ class RankedCase:
     folds: tuple[str, ...]
     reason: str
     held_out: tuple[str, ...] = ()
+    outlyingness: float = math.nan
     loss: float = math.nan
     agreement: float = math.nan
     doubtful_mm3: float = math.nan
