@@ -3,16 +3,19 @@
 import csv
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
 import SimpleITK
 import torch
+from nnunetv2.utilities.label_handling.label_handling import LabelManager
 
 from nnunetv2_hypersort.cli.main import main
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.styles import ModelFolder, load_preprocessed, quality
 from nnunetv2_hypersort.styles.clustering import find_clusters
+from nnunetv2_hypersort.styles.ignore_mask import IgnoreMaskDataset
 from nnunetv2_hypersort.styles.rank import rank_cases
 from nnunetv2_hypersort.styles.style_fit import segmenter_without_mirroring
 
@@ -67,7 +70,8 @@ def test_loss_and_isolation_rank_without_predictions(trained_model):
     assert any("Predictions were left out" in note for note in ranking.notes)
     for case in ranking.cases:
         z = (case.loss_z + case.isolation_z) / 2
-        assert case.quality == pytest.approx(1 / (1 + math.exp(z - quality.OUTLYING)), abs=1e-9)
+        assert case.outlyingness == pytest.approx(z)
+        assert case.quality == pytest.approx(1 / (1 + math.exp(z - quality.OUTLYING)), rel=1e-6)
 
 
 def test_labels_are_compared_with_the_styles_of_all_folds(trained_model, tmp_path):
@@ -175,3 +179,25 @@ def test_a_fold_that_is_not_finished_is_named(trained_model):
         rank_cases(trained_model, folds=[0, 1], predict=False, progress=False)
     with pytest.warns(UserWarning, match="Fold 1 .* is left out"):
         rank_cases(trained_model, predict=False, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("labels", "order", "ignore"),
+    [
+        ({"background": 0, "whole": [1, 2, 5], "core": [2, 5]}, [1, 2], 6),
+        ({"background": 0, "liver": 1, "vessel": 2, "ignore": 3}, None, 3),
+    ],
+)
+def test_the_ignore_label_is_the_highest_and_nnunet_takes_it(
+    trained_model, tmp_path, monkeypatch, labels, order, ignore
+):
+    model = ModelFolder.open(trained_model)
+    shutil.copytree(model.raw_folder(), tmp_path / "raw" / model.dataset_name)
+    monkeypatch.setenv("nnUNet_raw", str(tmp_path / "raw"))
+    path = model.raw_folder() / "dataset.json"
+    content = {**json.loads(path.read_text()), "labels": labels, "regions_class_order": order}
+    path.write_text(json.dumps(content))
+    prepared = IgnoreMaskDataset.prepare(model, tmp_path / "Dataset902_Masked")
+    manager = LabelManager(prepared.content["labels"], prepared.content["regions_class_order"])
+    assert manager.ignore_label == prepared.ignore == ignore
+    assert manager.foreground_labels == sorted({1, 2, 5} if order else {1, 2})
