@@ -19,6 +19,7 @@ VERBS = {
     "fit": "fit the latent of new cases to their labels, with all weights frozen",
     "export": "write one style of a model as plain nnU-Net, for use without this package",
     "harmonise": "segment all training cases anew in one style, as a raw dataset",
+    "rank": "rank the training cases by the quality of their labels, worst first",
     "evaluate": "DSC, HD95, NSD, ASD and volume similarity with intervals over subjects",
     "demo": "the whole job on a small generated data set, with a picture at the end",
     "env": "print the line that makes nnU-Net find the HyperSORT trainers",

@@ -53,6 +53,18 @@ def load_preprocessed(model: ModelFolder, case_id: str) -> PreprocessedImage:
     return PreprocessedImage(np.asarray(data[:], np.float32), np.asarray(segmentation[0]), properties)
 
 
+def preprocessed_cases(model: ModelFolder) -> set[str]:
+    """The training cases whose preprocessed data are there; none if the data are gone."""
+    folder = model.preprocessed_cases_folder()
+    if folder is None:
+        return set()
+    try:
+        return set(infer_dataset_class(str(folder)).get_identifiers(str(folder)))
+    except (AssertionError, KeyError, IndexError, OSError):
+        # So nnU-Net fails on a folder without preprocessed cases.
+        return set()
+
+
 def preprocess_files(
     planned: PlannedModel, image_files: Sequence[str | Path], label_file: str | Path | None = None
 ) -> PreprocessedImage:

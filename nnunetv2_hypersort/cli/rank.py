@@ -1,0 +1,69 @@
+"""`hypersort rank`: parse, call, print."""
+
+import argparse
+
+_SHOWN = 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.description = (
+        "Rank the training cases of a model by the quality of their labels, worst first, with the reasons, and write "
+        "case_ranking.csv into the model folder."
+    )
+    parser.add_argument("model", metavar="MODEL", help="trained-model folder, the one that holds fold_0")
+    parser.add_argument("-f", nargs="+", metavar="FOLD", help="folds to look at (default: all that are trained)")
+    parser.add_argument(
+        "-chk", metavar="FILE", default="checkpoint_final.pth", help="checkpoint file name (default: %(default)s)"
+    )
+    parser.add_argument("-device", metavar="DEVICE", help="cpu, cuda or mps (default: cuda if there is one)")
+    parser.add_argument(
+        "--threshold",
+        metavar="Q",
+        type=float,
+        default=0.5,
+        help="flag labels of a lower quality (default: %(default)s, which is 3.5 robust standard deviations worse than "
+        "usual)",
+    )
+    parser.add_argument(
+        "--ignore-mask",
+        metavar="DATASET",
+        help="also write the raw dataset anew to this folder (DatasetXXX_Name), with the doubtful voxels of flagged "
+        "labels ignored",
+    )
+    parser.add_argument(
+        "--exclude", metavar="FILE", help="also write nnU-Net's splits without the flagged cases in any training"
+    )
+    parser.add_argument(
+        "--no-predictions",
+        action="store_true",
+        help="rank by loss and latents alone: seconds, but misses errors that predictions show",
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Rank and print the flagged cases."""
+    import torch
+
+    from nnunetv2_hypersort.styles.rank import rank_cases
+
+    ranking = rank_cases(
+        args.model,
+        folds=args.f,
+        checkpoint_name=args.chk,
+        threshold=args.threshold,
+        ignore_mask=args.ignore_mask,
+        exclude=args.exclude,
+        predict=not args.no_predictions,
+        device=args.device or ("cuda" if torch.cuda.is_available() else "cpu"),
+    )
+    flagged = ranking.flagged
+    print(f"{len(flagged)} of {len(ranking.cases)} cases have a quality below {args.threshold:g}.")
+    for case in flagged[:_SHOWN]:
+        print(f"{case.quality:7.2g}  {case.case}  {case.style or '-'}  {case.reason}")
+    if len(flagged) > _SHOWN:
+        print(f"... and {len(flagged) - _SHOWN} more")
+    for note in ranking.notes:
+        print(f"Note: {note}")
+    written = [str(ranking.file), *(path for path in (args.ignore_mask, args.exclude) if path)]
+    print(f"Written: {', '.join(written)}")

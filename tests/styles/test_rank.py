@@ -1,0 +1,203 @@
+"""The training cases of a model, ranked: the whole way."""
+
+import csv
+import json
+import math
+import shutil
+
+import numpy as np
+import pytest
+import SimpleITK
+import torch
+from nnunetv2.utilities.label_handling.label_handling import LabelManager
+
+from nnunetv2_hypersort.cli.main import main
+from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.styles import ModelFolder, load_preprocessed, quality
+from nnunetv2_hypersort.styles.clustering import find_clusters
+from nnunetv2_hypersort.styles.ignore_mask import IgnoreMaskDataset
+from nnunetv2_hypersort.styles.rank import rank_cases
+from nnunetv2_hypersort.styles.style_fit import segmenter_without_mirroring
+
+EVERY_CASE = 0.999999
+"""A threshold that flags every case."""
+
+
+def set_losses(model_folder, losses) -> None:
+    """Give cases other losses in the checkpoints of all folds."""
+    for path in model_folder.glob("fold_*/checkpoint_final.pth"):
+        content = torch.load(path, weights_only=False)
+        ids = ModelFolder.open(model_folder, folds=[path.parent.name[5:]]).folds[0].record.case_ids
+        for row, case in enumerate(ids):
+            content["network_weights"]["latents.loss"][row] = losses(case)
+        torch.save(content, path)
+
+
+def rows_of(model_folder) -> list[dict[str, str]]:
+    with (model_folder / "case_ranking.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def drawn_by_the_style(model, fold, case) -> np.ndarray:
+    """What a fold segments with its only style, on the grid of the raw image."""
+    latents = fold.record.latents
+    (medoid,) = find_clusters(latents).medoids
+    return segmenter_without_mirroring(model, fold, "cpu").segment_image(
+        load_preprocessed(model, case), latents[medoid]
+    )
+
+
+def test_loss_and_isolation_rank_without_predictions(trained_model):
+    # Usual losses of 1.0, 1.1, ...; the case 005 lies far above them.
+    set_losses(trained_model, lambda case: 9.0 if case == "phantom_005" else 1 + int(case[-3:]) / 10)
+    ranking = rank_cases(trained_model, predict=False, progress=False)
+    rows = rows_of(trained_model)
+    assert list(rows[0])[:5] == ["case", "quality", "style", "folds", "reason"]
+    assert [row["case"] for row in rows] == [case.case for case in ranking.cases]
+    assert [case.quality for case in ranking.cases] == sorted(case.quality for case in ranking.cases)
+    assert rows[0]["case"] == "phantom_005"
+    assert "high loss (9.00)" in rows[0]["reason"]
+    assert (rows[0]["folds"], rows[0]["held_out"], rows[0]["loss"]) == ("0 1", "", "9")
+    by_case = {case.case: case for case in ranking.cases}
+    assert by_case["phantom_000"].folds == ("1",)
+    assert by_case["phantom_009"].folds == ("0",)
+    # Fold 0: 1.2 1.3 1.4 9 1.6 1.7 1.8 1.9, median 1.65, deviations .45 .35 .25 7.35 .05 .05 .15 .25: median .25
+    # Fold 1: 1.0 1.1 1.2 1.3 1.4 9 1.6 1.7, median 1.35, deviations .35 .25 .15 .05 .05 7.65 .25 .35: median .25
+    expected = (7.35 + 7.65) / 2 / (1.4826 * 0.25)
+    assert by_case["phantom_005"].loss_z == pytest.approx(expected, rel=1e-5)
+    assert math.isnan(by_case["phantom_005"].agreement)
+    assert rows[0]["agreement"] == ""
+    assert any("Predictions were left out" in note for note in ranking.notes)
+    for case in ranking.cases:
+        z = (case.loss_z + case.isolation_z) / 2
+        assert case.outlyingness == pytest.approx(z)
+        assert case.quality == pytest.approx(1 / (1 + math.exp(z - quality.OUTLYING)), rel=1e-6)
+
+
+def test_labels_are_compared_with_the_styles_of_all_folds(trained_model, tmp_path):
+    destination = tmp_path / "Dataset902_Masked"
+    ranking = rank_cases(trained_model, threshold=EVERY_CASE, ignore_mask=destination, progress=False)
+    assert len(ranking.flagged) == len(ranking.cases) == 10
+    model = ModelFolder.open(trained_model)
+    raw = model.raw_folder()
+    by_case = {case.case: case for case in ranking.cases}
+    assert (by_case["phantom_000"].folds, by_case["phantom_000"].held_out) == (("1",), ("0",))
+    with (destination / "ignored_voxels.csv").open(newline="") as file:
+        ignored = {row["case"]: int(row["ignored_voxels"]) for row in csv.DictReader(file)}
+
+    for case in ("phantom_000", "phantom_004"):
+        label = SimpleITK.ReadImage(str(raw / "labelsTr" / f"{case}.nii.gz"))
+        drawn = SimpleITK.GetArrayFromImage(label)
+        segmentations = [drawn_by_the_style(model, fold, case) for fold in model.folds]
+        written = SimpleITK.ReadImage(str(destination / "labelsTr" / f"{case}.nii.gz"))
+        voxels = SimpleITK.GetArrayFromImage(written)
+        # Of two folds both must differ.
+        doubtful = (segmentations[0] != drawn) & (segmentations[1] != drawn)
+        np.testing.assert_array_equal(voxels, np.where(doubtful, 2, drawn))
+        assert doubtful.any(), "no voxel is in doubt: the test shows nothing"
+        assert ignored[case] == doubtful.sum()
+        assert written.GetSpacing() == label.GetSpacing()
+        dice = []
+        for fold in model.folds:
+            image = load_preprocessed(model, case)
+            (medoid,) = find_clusters(fold.record.latents).medoids
+            segmenter = segmenter_without_mirroring(model, fold, "cpu")
+            mine = segmenter.segment_preprocessed(image, fold.record.latents[medoid]) == 1
+            reference = image.segmentation == 1
+            dice.append(2 * (mine & reference).sum() / (mine.sum() + reference.sum()))
+        assert by_case[case].agreement == pytest.approx(np.mean(dice))
+
+    content = json.loads((destination / "dataset.json").read_text())
+    assert content["labels"] == {"background": 0, "liver": 1, "ignore": 2}
+    image = "phantom_003_0000.nii.gz"
+    assert (destination / "imagesTr" / image).samefile(raw / "imagesTr" / image)
+    assert not list(tmp_path.glob(".unfinished*"))
+
+
+def test_styles_are_called_by_their_names(styled_model):
+    ranking = rank_cases(styled_model, predict=False, progress=False)
+    # Ten cases are too few for clusters: all are of cluster 0, which is B in fold 0 and A in fold 1.
+    styles = {case.case: case.style for case in ranking.cases}
+    assert styles["phantom_009"] == "B"
+    assert styles["phantom_000"] == "A"
+    alone = rank_cases(styled_model, folds=[1], predict=False, progress=False)
+    assert {case.style for case in alone.cases} == {"A"}
+
+
+def test_one_fold_alone_judges_the_cases_it_held_out_by_its_prediction(trained_model):
+    ranking = rank_cases(trained_model, folds=[0], progress=False)
+    by_case = {case.case: case for case in ranking.cases}
+    assert len(by_case) == 10
+    held_out = by_case["phantom_001"]
+    assert (held_out.folds, held_out.held_out, held_out.style) == ((), ("0",), "cluster 0")
+    assert math.isnan(held_out.loss)
+    assert held_out.quality == pytest.approx(1 / (1 + math.exp(held_out.disagreement_z - quality.OUTLYING)))
+    assert any("Only fold 0 was looked at" in note for note in ranking.notes)
+
+
+def test_without_preprocessed_data_the_rest_is_ranked(trained_model, monkeypatch, tmp_path):
+    monkeypatch.setenv("nnUNet_preprocessed", str(tmp_path / "gone"))
+    ranking = rank_cases(trained_model, progress=False)
+    assert any("The preprocessed data are gone" in note for note in ranking.notes)
+    assert all(math.isnan(case.agreement) and not math.isnan(case.quality) for case in ranking.cases)
+    with pytest.raises(HyperSORTError, match=r"no doubtful voxels to ignore\. The preprocessed data are gone"):
+        rank_cases(trained_model, ignore_mask=tmp_path / "Dataset902_Masked", progress=False)
+
+
+def test_the_command_writes_splits_and_tells_what_it_flagged(trained_model, tmp_path, capsys):
+    set_losses(trained_model, lambda case: 9.0 if case == "phantom_005" else 1 + int(case[-3:]) / 10)
+    splits = tmp_path / "splits.json"
+    arguments = ["rank", str(trained_model), "--no-predictions", "--exclude", str(splits), "-device", "cpu"]
+    assert main(arguments) == 0
+    shown = capsys.readouterr().out
+    assert "1 of 10 cases have a quality below 0.5" in shown
+    assert "phantom_005" in shown
+    before = json.loads((ModelFolder.open(trained_model).preprocessed_folder() / "splits_final.json").read_text())
+    after = json.loads(splits.read_text())
+    assert [split["val"] for split in after] == [split["val"] for split in before]
+    for old, new in zip(before, after, strict=True):
+        assert new["train"] == [case for case in old["train"] if case != "phantom_005"]
+    assert main(arguments) == 1
+    assert "is not overwritten" in capsys.readouterr().err
+
+
+def test_outputs_that_exist_are_refused_before_anything_is_computed(trained_model, tmp_path):
+    destination = tmp_path / "Dataset902_Masked"
+    destination.mkdir()
+    with pytest.raises(HyperSORTError, match="Dataset902_Masked exists already"):
+        rank_cases(trained_model, ignore_mask=destination, progress=False)
+    with pytest.raises(HyperSORTError, match="not named like a raw nnU-Net dataset"):
+        rank_cases(trained_model, ignore_mask=tmp_path / "masked", progress=False)
+    with pytest.raises(HyperSORTError, match=r"The threshold is 1\.5"):
+        rank_cases(trained_model, threshold=1.5, progress=False)
+    assert not (trained_model / "case_ranking.csv").exists()
+
+
+def test_a_fold_that_is_not_finished_is_named(trained_model):
+    (trained_model / "fold_1" / "checkpoint_final.pth").unlink()
+    with pytest.raises(HyperSORTError, match=r"no checkpoint_final\.pth in fold 1"):
+        rank_cases(trained_model, folds=[0, 1], predict=False, progress=False)
+    with pytest.warns(UserWarning, match="Fold 1 .* is left out"):
+        rank_cases(trained_model, predict=False, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("labels", "order", "ignore"),
+    [
+        ({"background": 0, "whole": [1, 2, 5], "core": [2, 5]}, [1, 2], 6),
+        ({"background": 0, "liver": 1, "vessel": 2, "ignore": 3}, None, 3),
+    ],
+)
+def test_the_ignore_label_is_the_highest_and_nnunet_takes_it(
+    trained_model, tmp_path, monkeypatch, labels, order, ignore
+):
+    model = ModelFolder.open(trained_model)
+    shutil.copytree(model.raw_folder(), tmp_path / "raw" / model.dataset_name)
+    monkeypatch.setenv("nnUNet_raw", str(tmp_path / "raw"))
+    path = model.raw_folder() / "dataset.json"
+    content = {**json.loads(path.read_text()), "labels": labels, "regions_class_order": order}
+    path.write_text(json.dumps(content))
+    prepared = IgnoreMaskDataset.prepare(model, tmp_path / "Dataset902_Masked")
+    manager = LabelManager(prepared.content["labels"], prepared.content["regions_class_order"])
+    assert manager.ignore_label == prepared.ignore == ignore
+    assert manager.foreground_labels == sorted({1, 2, 5} if order else {1, 2})
