@@ -14,10 +14,11 @@ from benchmarks.style_recovery import held_out
 from benchmarks.style_recovery.clusters import representatives
 from benchmarks.style_recovery.datasets import mirror_axes, parts_name, read_split, read_truth
 from benchmarks.style_recovery.protocol import DRY_RUN, FULL, Method, Run, plan_runs, settings_yaml
-from benchmarks.style_recovery.records import held_out_file, read_training, training_file
+from benchmarks.style_recovery.records import held_out_file, ranking_file, read_training, training_file
 from nnunetv2_hypersort.files import write_json, write_text
 from nnunetv2_hypersort.settings import CONFIG_VARIABLE
 from nnunetv2_hypersort.styles.clustering import find_clusters
+from nnunetv2_hypersort.styles.rank import rank_cases
 
 NO_LATENT = "none"
 MODE = "mode"
@@ -48,8 +49,14 @@ def is_finished(workplace: Workplace, run: Run) -> bool:
     record = read_training(workplace, run)
     if record is None:
         return False
+    if _is_ranked(run) and not ranking_file(workplace, run).exists():
+        return False
     needed = {SOFTMIN} if run.method is Method.CROSS_FIT else set(style_latents(workplace, run, record).values())
     return needed <= set(read_json(held_out_file(workplace, run)) or {})
+
+
+def _is_ranked(run: Run) -> bool:
+    return run.method is Method.HYPERSORT and run.mixture.spec is not None
 
 
 def compute(workplace: Workplace, run: Run) -> None:
@@ -69,6 +76,12 @@ def compute(workplace: Workplace, run: Run) -> None:
         )
         training_file(workplace, run).parent.mkdir(exist_ok=True)
         write_json(training_file(workplace, run), record.to_json())
+
+    ranking = ranking_file(workplace, run)
+    if _is_ranked(run) and not ranking.exists():
+        ranking.parent.mkdir(exist_ok=True)
+        found = rank_cases(model_folder, folds=(run.fold,), progress=False).cases
+        write_json(ranking, {case.case: case.outlyingness for case in found})
 
     file = held_out_file(workplace, run)
     file.parent.mkdir(exist_ok=True)

@@ -20,6 +20,11 @@ def held_out_file(workplace: Workplace, run: Run) -> Path:
     return workplace.folder / "held_out" / f"{run.name}.json"
 
 
+def ranking_file(workplace: Workplace, run: Run) -> Path:
+    """The JSON of how far out `hypersort rank` finds the training cases of a HyperSORT run: `{case: outlyingness}`."""
+    return workplace.folder / "rankings" / f"{run.name}.json"
+
+
 def read_training(workplace: Workplace, run: Run) -> TrainingRecord | None:
     """The record of a run's training, or None if it is not finished."""
     content = read_json(training_file(workplace, run))

@@ -17,7 +17,7 @@ from benchmarks.style_recovery.held_out import SCORES
 from benchmarks.style_recovery.one_run import SOFTMIN, style_latents
 from benchmarks.style_recovery.protocol import MIXTURES, Method, Mixture, Protocol, Run
 from benchmarks.style_recovery.ranking import METRICS, Group, mean_metric, paired_difference, precision_at_k
-from benchmarks.style_recovery.records import held_out_file, read_training
+from benchmarks.style_recovery.records import held_out_file, ranking_file, read_training
 from nnunetv2_hypersort.evaluation.bootstrap import Interval
 from nnunetv2_hypersort.styles.clustering import find_clusters
 
@@ -108,7 +108,14 @@ def _wrong_labels(workplace: Workplace, finished: Mapping[Run, TrainingRecord]) 
     for run, record in finished.items():
         if run.method is not Method.HYPERSORT:
             continue
-        scores = wrong_labels.all_scores(workplace, run, record, plain.get(run.seed), softmin.get(run.seed, {}))
+        scores = wrong_labels.all_scores(
+            workplace,
+            run,
+            record,
+            ranking=read_json(ranking_file(workplace, run)) or {},
+            plain=plain.get(run.seed),
+            softmin=softmin.get(run.seed, {}),
+        )
         truth = [read_truth(workplace, run)[case] for case in record.cases]
         wrong = np.asarray([case.is_wrong for case in truth])
         considered = ~wrong | np.asarray([case.dice <= SEVERE for case in truth])

@@ -82,7 +82,7 @@ def _recovery(content: Content, mixture: Mixture) -> list[Verdict]:
 def _wrong_labels(content: Content, mixture: Mixture) -> list[Verdict]:
     scores = content["scores"]
     ours = scores.get(OURS, {"auroc": [], "average_precision": []})
-    others = {name: scores[name] for name in BASELINES if name in scores}
+    others = {name: scores[name] for name in BASELINES if name in scores and OURS in scores}
     what = f"wrong labels with Dice <= {SEVERE}, {mixture.name}"
     verdicts = [
         _at_median(f"average precision, {what}", ">= 0.95", ours["average_precision"], lambda value: value >= 0.95)

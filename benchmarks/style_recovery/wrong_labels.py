@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
-from scipy.stats import rankdata
 from sklearn.covariance import MinCovDet
 from sklearn.ensemble import IsolationForest
 from sklearn.preprocessing import StandardScaler
@@ -20,7 +19,7 @@ from nnunetv2_hypersort.dataset_conversion.perturbation.raw_dataset import open_
 Reals = NDArray[np.floating[Any]]
 NEIGHBOUR = 5
 
-OURS = "combined"
+OURS = "rank"
 ISOLATION = "latent_distance"
 OWN_LOSS = "loss_hypersort"
 PLAIN_LOSS = "loss_plain"
@@ -35,14 +34,6 @@ def isolation(latents: Reals) -> Reals:
     """Distance of each latent to the 5th nearest other one, shape (n,)."""
     distances, _ = cKDTree(latents).query(latents, k=[min(NEIGHBOUR, len(latents) - 1) + 1])
     return np.asarray(distances[:, 0])
-
-
-def combined(record: TrainingRecord) -> Reals:
-    """The score of the package, from what a HyperSORT training knows of its cases, shape (n,).
-
-    The mean of the ranks of loss and isolation: the ranks need no common scale.
-    """
-    return (rankdata(record.losses) + rankdata(isolation(record.latents))) / 2
 
 
 def mask_features(workplace: Workplace, run: Run, cases: Sequence[str]) -> Reals:
@@ -72,7 +63,13 @@ def isolation_forest(features: Reals, seed: int) -> Reals:
 
 
 def all_scores(
-    workplace: Workplace, run: Run, record: TrainingRecord, plain: TrainingRecord | None, softmin: Mapping[str, float]
+    workplace: Workplace,
+    run: Run,
+    record: TrainingRecord,
+    *,
+    ranking: Mapping[str, float],
+    plain: TrainingRecord | None,
+    softmin: Mapping[str, float],
 ) -> dict[str, Reals]:
     """Every score of the training cases of a HyperSORT run; those whose runs are not finished are missing.
 
@@ -80,10 +77,13 @@ def all_scores(
         workplace: Where.
         run: The HyperSORT run.
         record: Its record, whose cases give the order.
+        ranking: What `hypersort rank` says by case, higher = worse; empty if not finished.
         plain: The record of plain nnU-Net on the same labels, if finished.
         softmin: cleanlab's score by case, empty if not finished.
     """
-    scores = {OURS: combined(record), OWN_LOSS: record.losses, ISOLATION: isolation(record.latents)}
+    scores = {OWN_LOSS: record.losses, ISOLATION: isolation(record.latents)}
+    if set(ranking) >= set(record.cases):
+        scores[OURS] = np.asarray([ranking[case] for case in record.cases])
     if plain is not None:
         losses = dict(zip(plain.cases, plain.losses, strict=True))
         scores[PLAIN_LOSS] = np.asarray([losses[case] for case in record.cases])

@@ -12,7 +12,7 @@ from benchmarks.nnunet_runs.record import TrainingRecord
 from benchmarks.nnunet_runs.workplace import Workplace
 from benchmarks.style_recovery.one_run import is_finished, style_latents
 from benchmarks.style_recovery.protocol import FULL, MIXTURES, SOURCE_DATASET, Method, Run, plan_runs
-from benchmarks.style_recovery.records import held_out_file, training_file
+from benchmarks.style_recovery.records import held_out_file, ranking_file, training_file
 from benchmarks.style_recovery.results import collect, mask_statistics_summary
 from benchmarks.style_recovery.tables import markdown
 from benchmarks.style_recovery.targets import judge
@@ -49,7 +49,7 @@ def workplace(tmp_path: Path) -> Workplace:
         table.writerow(["case", "style", "error", "donor", "dice"])
         for case in CASES:
             table.writerow([case, STYLES[case], "flip" if case in WRONG else "none", "", WRONG.get(case, 1)])
-    for name in ("runs", "held_out"):
+    for name in ("runs", "held_out", "rankings"):
         (place.folder / name).mkdir()
     return place
 
@@ -91,6 +91,10 @@ def finish_prediction(workplace: Workplace, run: Run, latents: list[str], dice: 
     held_out_file(workplace, run).write_text(json.dumps(dict.fromkeys(latents, scores)))
 
 
+def finish_ranking(workplace: Workplace, run: Run) -> None:
+    ranking_file(workplace, run).write_text(json.dumps({case: 8.0 if case in WRONG else 0.1 for case in CASES}))
+
+
 def losses(*, knows: bool) -> np.ndarray:
     values = np.random.default_rng(5).uniform(0.1, 0.3, len(CASES))
     for case in WRONG:
@@ -109,6 +113,8 @@ def test_everything_found(workplace: Workplace) -> None:
         assert STYLES[latent.removeprefix("case:")] == style
     assert not is_finished(workplace, ours)
     finish_prediction(workplace, ours, list(latents.values()), dict.fromkeys(MIXTURE.styles, 0.85))
+    assert not is_finished(workplace, ours)
+    finish_ranking(workplace, ours)
     assert is_finished(workplace, ours)
     frequent, *others = MIXTURE.styles
     finish_prediction(workplace, plain, ["none"], {frequent: 0.86, **dict.fromkeys(others, 0.6)})
@@ -122,8 +128,8 @@ def test_everything_found(workplace: Workplace) -> None:
     severe = content["wrong_labels"]["dice_up_to_0.7"]
     assert severe["wrong_labels"] == [4]
     assert content["wrong_labels"]["all"]["wrong_labels"] == [5]
-    assert severe["scores"]["combined"]["average_precision"] == [1]
-    assert severe["scores"]["combined"]["precision_at_k"] == [1]
+    assert severe["scores"]["rank"]["average_precision"] == [1]
+    assert severe["scores"]["rank"]["precision_at_k"] == [1]
     assert severe["scores"]["loss_plain"]["ours_minus_this"]["auroc"]["low"] > 0
     assert "softmin" not in severe["scores"]
     gap = content["held_out"][frequent]["hypersort_minus"]["plain"]["DSC"]

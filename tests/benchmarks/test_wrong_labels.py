@@ -5,9 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks.nnunet_runs.record import TrainingRecord
 from benchmarks.style_recovery.softmin import softmin_score
-from benchmarks.style_recovery.wrong_labels import combined, isolation, isolation_forest, mahalanobis
+from benchmarks.style_recovery.wrong_labels import isolation, isolation_forest, mahalanobis
 
 
 @pytest.fixture
@@ -41,16 +40,6 @@ def test_isolation_is_the_distance_to_the_fifth_neighbour() -> None:
     latents = np.arange(10.0)[:, None]
     # From 0 the fifth other point is 5; from 4 those at distance 1, 1, 2, 2 and then 3.
     assert isolation(latents)[[0, 4, 9]].tolist() == [5, 3, 5]
-
-
-def test_combined_ranks_first_what_is_high_in_both() -> None:
-    latents = np.concatenate([np.linspace(0, 1, 20), [9.0]])[:, None]
-    losses = np.concatenate([np.linspace(0.1, 0.5, 20), [2.0]])
-    nothing = np.zeros(0)
-    record = TrainingRecord(tuple(map(str, range(21))), losses, latents, np.zeros((0, 21, 1)), nothing, 0.0)
-    score = combined(record)
-    assert score.argmax() == 20
-    assert score[20] == 21
 
 
 @pytest.mark.parametrize("score", [mahalanobis, isolation_forest])
