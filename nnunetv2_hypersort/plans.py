@@ -2,9 +2,12 @@
 
 import json
 import os
+import pydoc
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from nnunetv2_hypersort.errors import HyperSORTError
 
@@ -74,8 +77,8 @@ def refuse_other_plans(
     trained, configuration = init_args.get("plans"), init_args.get("configuration")
     if not isinstance(trained, Mapping):
         raise HyperSORTError(f"{source} does not say what it was planned as; restore it or choose another checkpoint.")
-    here, there = (_of_prediction(content, configuration) for content in (plans, trained))
-    different = _differences(here, there)
+    planned, there = (_of_prediction(content, configuration) for content in (plans, trained))
+    different = _differences(planned, there)
     if dataset_json is not None and isinstance(init_args.get("dataset_json"), Mapping):
         here, there = (
             {key: content.get(key) for key in _DATASET_KEYS} for content in (dataset_json, init_args["dataset_json"])
@@ -87,6 +90,31 @@ def refuse_other_plans(
             f"{', '.join(different[:5])}{' and more' if len(different) > 5 else ''}: predictions would be wrong; put "
             f"the files of that training back, or leave this fold out with `-f`."
         )
+    _refuse_what_is_no_network(planned, source)
+
+
+def _refuse_what_is_no_network(planned: Mapping[str, Any], source: str) -> None:
+    # nnU-Net imports and calls whatever the plans name as the network and its layers, so that plans from anyone could
+    # call anything that is installed.
+    for content in planned.values():
+        architecture = content.get("architecture") if isinstance(content, Mapping) else None
+        if not isinstance(architecture, Mapping):
+            continue
+        arguments = architecture.get("arch_kwargs")
+        layers = architecture.get("_kw_requires_import")
+        if not isinstance(arguments, Mapping) or not isinstance(layers, list):
+            raise HyperSORTError(f"The plans in {source} describe no network; restore it or choose another checkpoint.")
+        named = [architecture.get("network_class_name"), *(arguments.get(str(layer)) for layer in layers)]
+        for name in named:
+            if name is None:
+                continue
+            found = pydoc.locate(name) if isinstance(name, str) else None
+            if not isinstance(found, type) or not issubclass(found, torch.nn.Module):
+                raise HyperSORTError(
+                    f"The plans in {source} name {str(name)[:100]!r} as a network or a layer of one, and no class of "
+                    f"PyTorch modules is known by that name; install the package that has it, or choose a model from "
+                    f"a source you trust."
+                )
 
 
 def _of_prediction(plans: Mapping[str, Any], configuration: Any) -> dict[str, Any]:

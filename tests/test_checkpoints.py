@@ -3,6 +3,7 @@
 import io
 import os
 import pickle
+import struct
 import zipfile
 from pathlib import Path
 
@@ -122,12 +123,14 @@ def test_other_files_are_named_for_what_they_are(tmp_path, trained_model):
 def test_a_flipped_bit_is_noticed_in_every_part(trained_model, tmp_path):
     whole = (trained_model / "fold_0" / "checkpoint_final.pth").read_bytes()
     with zipfile.ZipFile(io.BytesIO(whole)) as archive:
-        parts = [(entry, archive.read(entry)) for entry in archive.infolist() if entry.file_size]
-    assert any(entry.filename.endswith("data.pkl") for entry, _ in parts)
+        parts = [entry for entry in archive.infolist() if entry.file_size]
+    assert any(entry.filename.endswith("data.pkl") for entry in parts)
     path = tmp_path / "checkpoint.pth"
-    for entry, content in parts:
+    for entry in parts:
+        # A part begins with a header of 30 bytes, a name and a field whose lengths stand at the header's end.
+        lengths = struct.unpack("<HH", whole[entry.header_offset + 26 : entry.header_offset + 30])
         flipped = bytearray(whole)
-        flipped[whole.index(content, entry.header_offset) + len(content) // 2] ^= 4
+        flipped[entry.header_offset + 30 + sum(lengths) + entry.file_size // 2] ^= 4
         path.write_bytes(flipped)
         with pytest.raises(HyperSORTError, match=r"checkpoint\.pth is not a readable nnU-Net checkpoint.* is damaged"):
             read_checkpoint(path)

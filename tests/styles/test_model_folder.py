@@ -140,7 +140,7 @@ def test_a_checkpoint_that_does_not_fit_the_plans_is_refused(trained_model):
 
 def test_weights_that_were_changed_are_refused(trained_model):
     def change(content):
-        next(iter(content["network_weights"].values())).view(-1)[0] += 1e-3
+        content["network_weights"]["latents.loss"][0] += 1e-3
 
     edit_checkpoint(trained_model / "fold_0" / "checkpoint_final.pth", change)
     with pytest.raises(HyperSORTError, match=r"fold_0.checkpoint_final\.pth are not those that the training saved"):
