@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -14,6 +15,8 @@ from nnunetv2_hypersort.hypernetwork.latent_table import decode_json, encode_jso
 from nnunetv2_hypersort.latents.mode import densest_latent
 
 RECORD_KEY = "record"
+# Empty, the folder itself or the one above it, or with a separator in it.
+_NO_NAME = re.compile(r"\A\.{0,2}\Z|[/\\\0]")
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,7 @@ def _checked_record(record: Any) -> Mapping[str, Any]:
 def _checked_case_ids(case_ids: Any) -> tuple[str, ...]:
     # A case id becomes part of file names, and a checkpoint may come from anyone.
     for case_id in case_ids:
-        if not isinstance(case_id, str) or case_id in ("", ".", "..") or set(case_id) & set("/\\\0"):
+        if not isinstance(case_id, str) or _NO_NAME.search(case_id):
             raise ValueError(f"{case_id!r} is no case identifier")
     return tuple(case_ids)
 
