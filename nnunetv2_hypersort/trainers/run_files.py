@@ -32,8 +32,8 @@ def write_latents(folder: str | os.PathLike[str], table: LatentTable, *, epoch: 
         temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
     ):
         # A carriage return ends a row for readers, but Python's writer quotes it only where it is the writer's own.
-        quoting = csv.QUOTE_NONNUMERIC if "\r" in "".join(table.case_ids) else csv.QUOTE_MINIMAL
-        writer = csv.writer(file, lineterminator="\n", quoting=quoting)
+        quoted = any("\r" in case for case in table.case_ids)
+        writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC if quoted else csv.QUOTE_MINIMAL)
         writer.writerow(["case", *(f"z_{axis}" for axis in range(table.dim)), "visits", "loss", "epoch"])
         for case, latent, count, loss in zip(table.case_ids, values, visits, losses, strict=True):
             writer.writerow([case, *latent, count, loss if count else "", epoch])
