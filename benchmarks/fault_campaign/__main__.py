@@ -2,7 +2,7 @@
 
     python -m benchmarks.fault_campaign --work /scratch/faults
 
-About four minutes of one core, after planning and preprocessing a generated dataset. Linux only (forks, /proc).
+Minutes on one core, after planning and preprocessing a generated dataset. Linux only (forks, /proc).
 """
 
 import argparse
@@ -37,6 +37,7 @@ def main() -> int:
 
     from benchmarks.fault_campaign.kills import CONFIG, clear, kill_trainings
     from benchmarks.fault_campaign.mutations import mutate_files
+    from nnunetv2_hypersort.files import write_json
     from nnunetv2_hypersort.trainers.newest_checkpoint import newest_checkpoint
 
     torch.set_num_threads(1)
@@ -57,8 +58,6 @@ def main() -> int:
     model = results / DATASET / "HyperSORTTrainer__nnUNetPlans__3d_fullres"
     newest, _ = newest_checkpoint(model / "fold_0")
     shutil.copyfile(newest, model / "fold_0" / "checkpoint_final.pth")
-    from nnunetv2_hypersort.files import write_json
-
     plans = torch.load(newest, weights_only=False)["init_args"]["plans"]
     write_json(model / "plans.json", plans)
     scratch = args.work / "mutated"
