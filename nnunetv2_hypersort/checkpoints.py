@@ -3,7 +3,9 @@
 import os
 import pickle
 import re
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,15 @@ import torch
 from nnunetv2_hypersort.errors import HyperSORTError
 
 _EXPECTED = {"network_weights": dict, "init_args": dict, "trainer_name": str, "current_epoch": int}
+_FORCE_SAFE, _FORCE_UNSAFE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a checkpoint of nnU-Net, on the CPU and memory-mapped, so that only what is looked at is read.
+    """Read a checkpoint of nnU-Net, on the CPU and memory-mapped, so that only what is looked at is kept in memory.
 
     A checkpoint is a pickle, and unpickling can run any program. Here nothing but tensors, plain containers and numpy
-    numbers (nnU-Net's logged losses) is allowed; anything else is refused before it is called.
+    numbers (nnU-Net's logged losses) is allowed; anything else is refused before it is called. PyTorch writes a CRC-32
+    of every part of the file and does not look at it when it reads; here all of them are compared first.
 
     Args:
         path: A `checkpoint_*.pth`.
@@ -33,8 +37,15 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     path = Path(path)
     try:
+        damage = _damage(path)
+        if damage:
+            raise HyperSORTError(
+                f"{path} is not a readable nnU-Net checkpoint: {damage}; restore it or choose another one."
+            )
         with torch.serialization.safe_globals(_allowed()):
             checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except HyperSORTError:
+        raise
     except FileNotFoundError:
         raise HyperSORTError(f"There is no checkpoint {path}; train this fold first, or choose another one.") from None
     except pickle.UnpicklingError as error:
@@ -55,6 +66,37 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
                 f"{path} is not an nnU-Net checkpoint (it lacks {key}); restore it or choose another one."
             )
     return checkpoint
+
+
+@contextmanager
+def only_weights_are_loaded() -> Iterator[None]:
+    """Let every `torch.load` in a `with` block, nnU-Net's own included, load what `read_checkpoint` would, and no more.
+
+    nnU-Net asks PyTorch to unpickle anything; PyTorch lets an environment variable overrule that.
+    """
+    before = {name: os.environ.pop(name, None) for name in (_FORCE_SAFE, _FORCE_UNSAFE)}
+    os.environ[_FORCE_SAFE] = "1"
+    try:
+        with torch.serialization.safe_globals(_allowed()):
+            yield
+    finally:
+        del os.environ[_FORCE_SAFE]
+        os.environ.update({name: value for name, value in before.items() if value is not None})
+
+
+def _damage(path: Path) -> str | None:
+    """What is wrong with the archive that a checkpoint is, or None."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            # PyTorch compresses nothing. What unpacks to more than its size could keep us busy for ever.
+            if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
+                return "it is compressed, as PyTorch writes none"
+            part = archive.testzip()
+    except OSError:
+        raise
+    except Exception as error:  # zipfile raises anything on a damaged archive
+        return f"it is cut short, damaged or no checkpoint at all ({str(error)[:100]})"
+    return None if part is None else f"its part {part} is damaged (wrong checksum)"
 
 
 def _allowed() -> list[Any]:

@@ -3,6 +3,7 @@
 import io
 import os
 import pickle
+import struct
 import zipfile
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from nnunetv2_hypersort.checkpoints import read_checkpoint
+from nnunetv2_hypersort.checkpoints import only_weights_are_loaded, read_checkpoint
 from nnunetv2_hypersort.errors import HyperSORTError
 
 
@@ -117,3 +118,47 @@ def test_other_files_are_named_for_what_they_are(tmp_path, trained_model):
     torch.save(incomplete, tmp_path / "incomplete")
     with pytest.raises(HyperSORTError, match="it lacks init_args"):
         read_checkpoint(tmp_path / "incomplete")
+
+
+def test_a_flipped_bit_is_noticed_in_every_part(trained_model, tmp_path):
+    whole = (trained_model / "fold_0" / "checkpoint_final.pth").read_bytes()
+    with zipfile.ZipFile(io.BytesIO(whole)) as archive:
+        parts = [entry for entry in archive.infolist() if entry.file_size]
+    assert any(entry.filename.endswith("data.pkl") for entry in parts)
+    path = tmp_path / "checkpoint.pth"
+    for entry in parts:
+        # A part begins with a header of 30 bytes, a name and a field whose lengths stand at the header's end.
+        lengths = struct.unpack("<HH", whole[entry.header_offset + 26 : entry.header_offset + 30])
+        flipped = bytearray(whole)
+        flipped[entry.header_offset + 30 + sum(lengths) + entry.file_size // 2] ^= 4
+        path.write_bytes(flipped)
+        with pytest.raises(HyperSORTError, match=r"checkpoint\.pth is not a readable nnU-Net checkpoint.* is damaged"):
+            read_checkpoint(path)
+
+
+def test_an_archive_that_unpacks_to_more_than_its_size_is_refused(tmp_path):
+    torch.save(checkpoint(), tmp_path / "checkpoint.pth")
+    with zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as bomb:
+        with zipfile.ZipFile(tmp_path / "checkpoint.pth") as archive:
+            for name in archive.namelist():
+                bomb.writestr(name, archive.read(name))
+        bomb.writestr("checkpoint/data/9", bytes(10**7))
+    with pytest.raises(HyperSORTError, match=r"bomb\.pth is not a readable nnU-Net checkpoint: it is compressed"):
+        read_checkpoint(tmp_path / "bomb.pth")
+
+
+@pytest.mark.parametrize("outside", [None, "1"])
+def test_others_load_weights_only_as_well(tmp_path, trained_model, monkeypatch, outside):
+    for name in ("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"):
+        monkeypatch.delenv(name, raising=False)
+    if outside:
+        monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", outside)
+    before = dict(os.environ)
+    path, mark = tmp_path / "checkpoint.pth", tmp_path / "mark"
+    torch.save(checkpoint(logging=_Call(os.mkdir, str(mark))), path)
+    with only_weights_are_loaded():
+        with pytest.raises(pickle.UnpicklingError):
+            torch.load(path, weights_only=False)
+        torch.load(trained_model / "fold_0" / "checkpoint_final.pth", weights_only=False)
+    assert not mark.exists()
+    assert dict(os.environ) == before

@@ -54,6 +54,7 @@ def run(args: argparse.Namespace) -> None:
 
     from nnunetv2.inference import predict_from_raw_data as nnunet
 
+    from nnunetv2_hypersort.checkpoints import only_weights_are_loaded
     from nnunetv2_hypersort.latents import LATENT_VARIABLE, LatentChoice
     from nnunetv2_hypersort.prediction.checks import latents_of_prediction, refuse_other_latents
     from nnunetv2_hypersort.prediction.predict import latent_for_prediction
@@ -80,5 +81,5 @@ def run(args: argparse.Namespace) -> None:
     flags = [part for flag, value in given if value is not None for part in (flag, value)]
     own = ["-i", args.i, "-o", args.o, "-f", *args.f, "-chk", args.chk]
     sys.argv = ["hypersort predict", *model, *own, *continuing, *flags, *args.passed_on]
-    with latent_for_prediction(latent):
+    with latent_for_prediction(latent), only_weights_are_loaded():
         entry_point()

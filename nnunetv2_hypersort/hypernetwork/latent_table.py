@@ -195,4 +195,4 @@ def _draw(case: str, dim: int, std: float, seed: int | None) -> np.ndarray:
     if seed is None:
         return torch.randn(dim).numpy() * std
     # The bytes of the id make the latent of a case independent of the order and number of the other cases.
-    return np.random.default_rng([seed, *case.encode()]).normal(0.0, std, dim)
+    return np.random.default_rng([seed, *case.encode(errors="surrogateescape")]).normal(0.0, std, dim)

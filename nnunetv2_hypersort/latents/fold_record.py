@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -14,6 +15,8 @@ from nnunetv2_hypersort.hypernetwork.latent_table import decode_json, encode_jso
 from nnunetv2_hypersort.latents.mode import densest_latent
 
 RECORD_KEY = "record"
+# Empty, the folder itself or the one above it, or with a separator in it.
+_NO_NAME = re.compile(r"\A\.{0,2}\Z|[/\\\0]")
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,8 @@ class FoldRecord:
             HyperSORTError: The weights are not those of a HyperSORT trainer, or the record is damaged.
         """
         try:
-            record = decode_json(weights[RECORD_KEY])
-            case_ids = tuple(decode_json(weights["latents.encoded_ids"]))
+            record = _checked_record(decode_json(weights[RECORD_KEY]))
+            case_ids = _checked_case_ids(decode_json(weights["latents.encoded_ids"]))
             latents = weights["latents.values"].detach().cpu().double().numpy()
             visits = weights["latents.visits"].detach().cpu().numpy()
         except KeyError:
@@ -56,9 +59,14 @@ class FoldRecord:
                 f"{source} holds no latents: it was not trained with a HyperSORT trainer. "
                 f"Train with `-tr HyperSORTTrainer`, or predict with the trainer that made it."
             ) from None
-        except (ValueError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise HyperSORTError(f"The latents in {source} are damaged ({error}); take another checkpoint.") from error
-        if latents.shape[:1] != visits.shape or len(visits) != len(case_ids) or not np.isfinite(latents).all():
+        if (
+            latents.ndim != 2
+            or latents.shape[:1] != visits.shape
+            or len(visits) != len(case_ids)
+            or not np.isfinite(latents).all()
+        ):
             raise HyperSORTError(
                 f"The latents in {source} are damaged: {len(case_ids)} cases, table of shape {latents.shape}, "
                 f"{int((~np.isfinite(latents)).sum())} values not finite; take another checkpoint."
@@ -106,6 +114,23 @@ class FoldRecord:
             return []
         folds = [fold for fold, cases in self.held_out.items() if case_id not in cases]
         return folds or [self.fold]
+
+
+def _checked_record(record: Any) -> Mapping[str, Any]:
+    held_out = record.get("held_out", {})
+    if not isinstance(record.get("fold", ""), str) or not isinstance(held_out, dict):
+        raise ValueError("the record of the fold is none")
+    for cases in held_out.values():
+        _checked_case_ids(cases)
+    return cast(Mapping[str, Any], record)
+
+
+def _checked_case_ids(case_ids: Any) -> tuple[str, ...]:
+    # A case id becomes part of file names, and a checkpoint may come from anyone.
+    for case_id in case_ids:
+        if not isinstance(case_id, str) or _NO_NAME.search(case_id):
+            raise ValueError(f"{case_id!r} is no case identifier")
+    return tuple(case_ids)
 
 
 def fold_order(fold: str) -> tuple[bool, int, str]:

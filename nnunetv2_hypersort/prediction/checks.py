@@ -10,7 +10,7 @@ import numpy as np
 from nnunetv2_hypersort.checkpoints import read_checkpoint
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.latents import ChosenLatent, FoldRecord, LatentChoice, StyleBook, choose_latents
-from nnunetv2_hypersort.plans import PLANS_SECTION
+from nnunetv2_hypersort.plans import PLANS_SECTION, read_dataset_json, read_plans, refuse_other_plans
 
 
 def latents_of_prediction(
@@ -31,8 +31,11 @@ def latents_of_prediction(
         HyperSORTError: A checkpoint is missing, cannot be read or is of another trainer, the plans cannot be read, or
             the latent cannot be had in one of the folds.
     """
-    records = [_record(model_folder, fold, checkpoint_name) for fold in folds]
-    return choose_latents(choice, records, StyleBook.read(model_folder / "plans.json"))
+    plans_file = model_folder / "plans.json"
+    plans = read_plans(plans_file)
+    dataset_json = read_dataset_json(model_folder / "dataset.json")
+    records = [_record(model_folder, fold, checkpoint_name, plans, dataset_json) for fold in folds]
+    return choose_latents(choice, records, StyleBook.from_plans(plans, source=str(plans_file)))
 
 
 def refuse_other_latents(output_folder: Path, chosen: Sequence[ChosenLatent]) -> None:
@@ -65,7 +68,9 @@ def refuse_other_latents(output_folder: Path, chosen: Sequence[ChosenLatent]) ->
         )
 
 
-def _record(model_folder: Path, fold: int | str, checkpoint_name: str) -> FoldRecord:
+def _record(
+    model_folder: Path, fold: int | str, checkpoint_name: str, plans: dict[str, Any], dataset_json: dict[str, Any]
+) -> FoldRecord:
     path = model_folder / f"fold_{fold}" / checkpoint_name
     if not path.is_file():
         there = sorted(
@@ -75,7 +80,10 @@ def _record(model_folder: Path, fold: int | str, checkpoint_name: str) -> FoldRe
             f"There is no {path}. Folds of this model with a {checkpoint_name}: {', '.join(there) or 'none'}; choose "
             f"them with `-f`, or another checkpoint with `-chk`."
         )
-    return FoldRecord.from_network_weights(read_checkpoint(path)["network_weights"], source=str(path))
+    checkpoint = read_checkpoint(path)
+    record = FoldRecord.from_network_weights(checkpoint["network_weights"], source=str(path))
+    refuse_other_plans(plans, dataset_json, checkpoint["init_args"], source=str(path))
+    return record
 
 
 def _account_of(plans_file: Path) -> dict[str, Any] | None:
@@ -83,12 +91,12 @@ def _account_of(plans_file: Path) -> dict[str, Any] | None:
         section = json.loads(plans_file.read_text(encoding="utf-8")).get(PLANS_SECTION, {})
     except FileNotFoundError:
         return None
-    except ValueError as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise HyperSORTError(
             f"{plans_file} cannot be read ({error}), so the latent of the prediction there is unknown; choose an "
             f"empty output folder."
         ) from error
-    account = section.get("prediction")
+    account = section.get("prediction") if isinstance(section, dict) else None
     if not isinstance(account, dict):
         raise HyperSORTError(
             f"The prediction in {plans_file.parent} was not made with a HyperSORT model, so it cannot be continued "

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from nnunetv2_hypersort.checkpoints import only_weights_are_loaded
 from nnunetv2_hypersort.discovery import TRAINER_VARIABLE, with_our_trainers
 from nnunetv2_hypersort.latents import LATENT_VARIABLE, ChosenLatent, LatentChoice
 from nnunetv2_hypersort.prediction.checks import latents_of_prediction, refuse_other_latents
@@ -82,7 +83,8 @@ def predict_from_model_folder(
     source = images if isinstance(images, list) else os.fspath(images)
     with latent_for_prediction(latent):
         predictor = nnUNetPredictor(device=torch.device(device), **(predictor_options or {}))
-        predictor.initialize_from_trained_model_folder(os.fspath(model_folder), tuple(folds), checkpoint_name)
+        with only_weights_are_loaded():
+            predictor.initialize_from_trained_model_folder(os.fspath(model_folder), tuple(folds), checkpoint_name)
         predictor.predict_from_files(
             source, os.fspath(output_folder), overwrite=not continue_prediction, **prediction_options
         )

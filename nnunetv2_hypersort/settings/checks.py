@@ -1,12 +1,17 @@
 """Checks of single settings; each returns the value in its proper type or raises with one clear sentence."""
 
 import difflib
+import reprlib
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from enum import Enum
 from typing import Any
 
 from nnunetv2_hypersort.errors import HyperSORTError
+
+# A YAML file of a few lines can describe a value whose whole text would fill the memory.
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, 60, 60
 
 
 def mapping(content: object, *, where: str) -> Mapping[str, Any]:
@@ -99,7 +104,7 @@ def choice(kinds: type[Enum]) -> dict[str, Any]:
 
     def check(value: object, where: str) -> Enum:
         if value not in valid:
-            nearest = difflib.get_close_matches(str(value), valid, n=1, cutoff=0.5)
+            nearest = difflib.get_close_matches(_shown(value).strip("'"), valid, n=1, cutoff=0.5)
             hint = f" Did you mean {nearest[0]}?" if nearest else ""
             raise HyperSORTError(f"{where}: {_shown(value)} is not one of {', '.join(valid)}.{hint}")
         return kinds(value)
@@ -108,5 +113,8 @@ def choice(kinds: type[Enum]) -> dict[str, Any]:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    try:
+        text = _SHORT.repr(value)
+    except ValueError:
+        return "a number of too many digits"
     return text if len(text) <= 60 else text[:57] + "..."

@@ -34,8 +34,8 @@ def load_settings(path_or_name: str | os.PathLike[str]) -> Settings:
     text, source = _read(os.fspath(path_or_name))
     try:
         content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        problem = " ".join(str(error).split())
+    except Exception as error:  # PyYAML lets errors of Python through, as of a date with a 13th month
+        problem = " ".join(str(error).split())[:300] or type(error).__name__
         raise HyperSORTError(f"{source} is not valid YAML: {problem}.") from error
     return Settings.from_dict(content, source=source)
 

@@ -1,6 +1,5 @@
 """nnU-Net's trained-model folder of a HyperSORT training, opened for work with its styles."""
 
-import json
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files import write_json
 from nnunetv2_hypersort.latents import StyleBook, fold_order
 from nnunetv2_hypersort.latents.style_book import STYLES_KEY
-from nnunetv2_hypersort.plans import PLANS_SECTION, read_plans
+from nnunetv2_hypersort.plans import PLANS_SECTION, read_dataset_json, read_plans, refuse_other_plans
 from nnunetv2_hypersort.settings import Settings
 from nnunetv2_hypersort.styles.planned_model import PlannedModel
 from nnunetv2_hypersort.styles.trained_fold import TrainedFold
@@ -59,10 +58,12 @@ class ModelFolder:
         """
         path = Path(path)
         plans = read_plans(path / "plans.json")
-        dataset_json = _read_dataset_json(path / "dataset.json")
+        dataset_json = read_dataset_json(path / "dataset.json")
         checkpoints = _checkpoints(path, folds, checkpoint_name)
         contents = [(file, read_checkpoint(file)) for file in checkpoints]
         configuration, trainer_name = _the_same_training(contents)
+        for file, content in contents:
+            refuse_other_plans(plans, dataset_json, content["init_args"], source=str(file))
         planned = PlannedModel(plans, dataset_json, configuration, trainer_name)
         trained = tuple(TrainedFold.from_checkpoint(file, content, planned) for file, content in contents)
         settings = settings_in_plans(plans, source=str(path / "plans.json"))
@@ -141,20 +142,6 @@ class ModelFolder:
     def raw_folder(self) -> Path | None:
         """The dataset's folder in nnUNet_raw, or None if it is gone or the variable is not set."""
         return _dataset_folder("nnUNet_raw", self.dataset_name)
-
-
-def _read_dataset_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise HyperSORTError(
-            f"There is no {path}; give nnU-Net's trained-model folder, the one that holds fold_0."
-        ) from None
-    except (OSError, ValueError) as error:
-        raise HyperSORTError(f"{path} cannot be read ({error}); restore it.") from error
-    if not isinstance(content, dict) or not isinstance(content.get("labels"), dict):
-        raise HyperSORTError(f"{path} names no labels; restore the dataset.json of the training.")
-    return content
 
 
 def _checkpoints(path: Path, folds: Sequence[int | str] | None, checkpoint_name: str) -> list[Path]:

@@ -88,11 +88,11 @@ class PlannedModel:
 def _find_trainer(name: str) -> Any:
     # nnU-Net's search imports every trainer it ships and takes seconds: only for subclasses that users wrote.
     ours = getattr(trainers, name, None)
-    if ours is not None:
+    if isinstance(ours, type):
         return ours
     try:
         return recursive_find_trainer_class_by_name(name)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError, TypeError, AttributeError) as error:
         raise HyperSORTError(
             f"nnU-Net does not find the trainer {name} of this model; set nnUNet_extTrainer to the folder that has it."
         ) from error

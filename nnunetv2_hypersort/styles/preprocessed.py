@@ -36,6 +36,8 @@ def load_preprocessed(model: ModelFolder, case_id: str) -> PreprocessedImage:
     Raises:
         HyperSORTError: The preprocessed data are gone, or have no such case.
     """
+    if Path(case_id).name != case_id:
+        raise HyperSORTError(f"{case_id!r} is no case identifier but a path; give the name of a preprocessed case.")
     folder = model.preprocessed_cases_folder()
     if folder is None:
         raise HyperSORTError(

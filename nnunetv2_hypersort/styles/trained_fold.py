@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from nnunetv2_hypersort.checkpoints import read_checkpoint
+from nnunetv2_hypersort.checksum import refuse_changed_weights
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.latents import FoldRecord
 from nnunetv2_hypersort.styles.planned_model import PlannedModel
@@ -86,11 +87,13 @@ class TrainedFold:
         """The network with the weights of the checkpoint, on the CPU; call it with latents, or materialise one.
 
         Raises:
-            HyperSORTError: The checkpoint is gone, or does not fit the plans.
+            HyperSORTError: The checkpoint is gone, damaged, or does not fit the plans.
         """
         network = self.planned.build_network()
+        weights = read_checkpoint(self.checkpoint)["network_weights"]
+        refuse_changed_weights(weights, source=str(self.checkpoint))
         try:
-            network.load_state_dict(read_checkpoint(self.checkpoint)["network_weights"])
+            network.load_state_dict(weights)
         except RuntimeError as error:
             if isinstance(error, HyperSORTError):
                 raise

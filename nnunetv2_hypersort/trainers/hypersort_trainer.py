@@ -16,6 +16,7 @@ from torch import distributed as dist
 from torch import nn
 from torch._dynamo import OptimizedModule
 
+from nnunetv2_hypersort.checkpoints import only_weights_are_loaded
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files import atomic_path
 from nnunetv2_hypersort.latents import LATENT_VARIABLE, FoldRecord, LatentChoice, StyleBook, choose_latents
@@ -24,6 +25,7 @@ from nnunetv2_hypersort.settings import LatentStart, LrSchedule, OptimizerKind
 from nnunetv2_hypersort.trainers import run_files, stored_settings
 from nnunetv2_hypersort.trainers.compact_moments import compact_moments
 from nnunetv2_hypersort.trainers.latent_steps import gather_over_ranks
+from nnunetv2_hypersort.trainers.newest_checkpoint import newest_checkpoint, read_training_checkpoint
 from nnunetv2_hypersort.trainers.planned_network import PlannedHyperNetwork
 
 POLY_EXPONENT = 0.9
@@ -68,6 +70,7 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
         device: torch.device = torch.device("cuda"),  # noqa: B008  # nnU-Net's signature, which must stay as it is
     ) -> None:
         asked = stored_settings.settings_from_environment()
+        self._continues = bool(plans.get("continue_training"))
         super().__init__(plans, configuration, fold, dataset_json, device)
         self.settings, origin = stored_settings.resolve_settings(asked, Path(self.output_folder_base), fold)
         # The same dictionary is nnU-Net's init argument, so the checkpoint stores the settings, too.
@@ -249,9 +252,19 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
     # --- training ---------------------------------------------------------------------------------------------------
 
     def run_training(self) -> None:
-        """Train as nnU-Net does."""
+        """Train as nnU-Net does.
+
+        Raises:
+            HyperSORTError: Data of the training cannot be read any more, or a file cannot be written.
+        """
         self._trained_here = True
-        super().run_training()
+        try:
+            super().run_training()
+        except OSError as error:
+            raise HyperSORTError(
+                f"The training of fold {self.fold} stopped in epoch {self.current_epoch}: {error}. {self._kept()} Put "
+                f"back what is missing, or free space, then continue with `--c`."
+            ) from error
 
     def on_train_start(self) -> None:
         """Start as nnU-Net does, with a latent for each training case; a continued training rebuilds its tables.
@@ -264,6 +277,10 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
         if not len(self.table):
             self._take_training_cases()
         super().on_train_start()
+        if self.local_rank == 0:
+            # What a killed process was about to write.
+            for rest in Path(self.output_folder).glob(".tmp-*"):
+                rest.unlink(missing_ok=True)
         if self.current_epoch > 0:
             # They may be of another state than the checkpoint, or lost. Not done where a checkpoint is loaded only to
             # validate: `--val_best` would leave the tables of an older epoch behind.
@@ -395,12 +412,15 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
         return rows, losses
 
     def _stop_at_bad_loss(self, kind: str, loss: float) -> None:
-        kept = sorted(path.name for path in Path(self.output_folder).glob("checkpoint_*.pth"))
         raise HyperSORTError(
             f"The {kind} loss became {loss} in epoch {self.current_epoch} of fold {self.fold}. Nothing was saved "
-            f"since; the checkpoints in {self.output_folder} are intact ({', '.join(kept) or 'none yet'}). Lower "
-            f"training.initial_lr or latent.lr, or look for images with values that are not finite, and start again."
+            f"since. {self._kept()} Lower training.initial_lr or latent.lr, or look for images with values that are "
+            f"not finite, and start again."
         )
+
+    def _kept(self) -> str:
+        kept = sorted(path.name for path in Path(self.output_folder).glob("checkpoint_*.pth"))
+        return f"The checkpoints in {self.output_folder} are intact ({', '.join(kept) or 'none yet'})."
 
     def _autocast(self) -> Any:
         return torch.autocast("cuda") if self.device.type == "cuda" else dummy_context()
@@ -489,7 +509,11 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
                 super().save_checkpoint(filename)
             return
         try:
-            with atomic_path(filename) as temporary, compact_moments(self.optimizer):
+            with (
+                atomic_path(filename) as temporary,
+                compact_moments(self.optimizer),
+                self.hypernetwork.with_checksum(),
+            ):
                 super().save_checkpoint(str(temporary))
         except (OSError, RuntimeError) as error:
             # torch reports a full disk as a RuntimeError of its zip writer.
@@ -514,31 +538,39 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
             self.print_to_log_file(f"WARNING: could not write the latents to {self.output_folder}: {error}")
 
     def load_checkpoint(self, filename_or_checkpoint: str) -> None:
-        """Load a checkpoint of this trainer; latents of cases that are still there are kept.
+        """Load a checkpoint of this trainer, running nothing in it; latents of cases that are still there are kept.
+
+        `--c` loads the newest complete one of the fold: nnU-Net would take final, latest, best, whichever comes first.
 
         Raises:
-            HyperSORTError: The file cannot be read, is of another trainer, or was trained with other settings.
+            HyperSORTError: The file cannot be read, is of another trainer, or was trained with other settings; or, with
+                `--c`, no checkpoint of the fold is complete.
         """
-        self._check_checkpoint(filename_or_checkpoint)
-        super().load_checkpoint(filename_or_checkpoint)
+        path = Path(filename_or_checkpoint)
+        if self._continues and not self._trained_here and path.parent == Path(self.output_folder):
+            path, damaged = newest_checkpoint(path.parent)
+            for problem in damaged:
+                self.print_to_log_file(f"WARNING: {problem}")
+            self.print_to_log_file(f"Continuing from {path}")
+        self._check_checkpoint(path)
+        try:
+            with only_weights_are_loaded():
+                super().load_checkpoint(str(path))
+        except HyperSORTError:
+            raise
+        except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
+            raise HyperSORTError(
+                f"{path} does not fit the training of fold {self.fold} that is to go on ({type(error).__name__}: "
+                f"{str(error)[:300]}); train with the plans that it was trained with, or start anew without `--c`."
+            ) from error
         self._take_training_cases()
 
-    def _check_checkpoint(self, filename: str) -> None:
-        try:
-            # Memory-mapped: only what is looked at is read.
-            checkpoint = torch.load(filename, map_location="cpu", weights_only=False, mmap=True)
-            weights, plans = checkpoint["network_weights"], checkpoint["init_args"]["plans"]
-        except FileNotFoundError:
-            raise HyperSORTError(f"There is no checkpoint {filename}; train this fold first.") from None
-        except Exception as error:  # unpickling a damaged file can raise anything
-            raise HyperSORTError(
-                f"{filename} is not a readable nnU-Net checkpoint ({type(error).__name__}: {error}); "
-                f"move it away to continue from another one."
-            ) from error
-        FoldRecord.from_network_weights(weights, source=filename)
-        stored = stored_settings.settings_in_plans(plans, source=filename)
+    def _check_checkpoint(self, path: Path) -> None:
+        checkpoint = read_training_checkpoint(path)
+        FoldRecord.from_network_weights(checkpoint["network_weights"], source=str(path))
+        stored = stored_settings.settings_in_plans(checkpoint["init_args"].get("plans"), source=str(path))
         if stored is not None:
-            stored_settings.refuse_differences(self.settings, stored, there=filename)
+            stored_settings.refuse_differences(self.settings, stored, there=str(path))
 
 
 class _FactoredPolyLR(PolyLRScheduler):  # type: ignore[misc]  # nnU-Net is not typed

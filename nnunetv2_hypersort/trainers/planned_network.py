@@ -3,13 +3,15 @@
 import os
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
+from nnunetv2_hypersort.checksum import CHECKSUM_KEY, refuse_changed_weights, weights_checksum
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.hypernetwork import (
     BasisGenerator,
@@ -69,6 +71,7 @@ class PlannedHyperNetwork(HyperNetwork):
         super().__init__(primary, make_generator, LatentTable(settings.latent.dim))
         self.register_buffer("record", encode_json({}))
         self.for_prediction = True
+        self._states_checksum = False
         self._plans = plans
         self._folds: dict[int, _Fold] = {}
         # Table, gathered gradients and record are kept equal on all processes by the trainer; DistributedDataParallel
@@ -129,7 +132,25 @@ class PlannedHyperNetwork(HyperNetwork):
         self._show(fold.primary)
         return nn.modules.module._IncompatibleKeys([], [])
 
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """The weights as they are; with their checksum inside `with_checksum`."""
+        state = super().state_dict(*args, **kwargs)
+        if self._states_checksum:
+            state[CHECKSUM_KEY] = weights_checksum(state)
+        return state
+
+    @contextmanager
+    def with_checksum(self) -> Iterator[None]:
+        """Let `state_dict` state a checksum for the length of a `with` block: for saving, as it reads all weights."""
+        self._states_checksum = True
+        try:
+            yield
+        finally:
+            self._states_checksum = False
+
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        # It is about the file, and no part of the network.
+        state_dict.pop(f"{prefix}{CHECKSUM_KEY}", None)
         # The record is as long as the split makes it.
         saved = state_dict.get(f"{prefix}record")
         if isinstance(saved, torch.Tensor) and saved.dim() == 1:
@@ -162,6 +183,7 @@ class PlannedHyperNetwork(HyperNetwork):
 
     def _primary_values(self, weights: Mapping[str, Any], latent: ChosenLatent) -> dict[str, torch.Tensor]:
         """Everything the primary network must hold to predict with a latent, by its name there."""
+        refuse_changed_weights(weights, source=f"the checkpoint of fold {latent.fold}")
         self.restore()
         try:
             super().load_state_dict(weights)

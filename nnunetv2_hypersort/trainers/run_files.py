@@ -28,9 +28,12 @@ def write_latents(folder: str | os.PathLike[str], table: LatentTable, *, epoch: 
     values, visits, losses = table.values.tolist(), table.visits.tolist(), table.loss.tolist()
     with (
         atomic_path(Path(folder) / LATENTS_FILE) as temporary,
-        temporary.open("w", newline="", encoding="utf-8") as file,
+        # Names of files may hold bytes that are no UTF-8; they come out as they went in.
+        temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
     ):
-        writer = csv.writer(file, lineterminator="\n")
+        # A carriage return ends a row for readers, but Python's writer quotes it only where it is the writer's own.
+        quoted = any("\r" in case for case in table.case_ids)
+        writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC if quoted else csv.QUOTE_MINIMAL)
         writer.writerow(["case", *(f"z_{axis}" for axis in range(table.dim)), "visits", "loss", "epoch"])
         for case, latent, count, loss in zip(table.case_ids, values, visits, losses, strict=True):
             writer.writerow([case, *latent, count, loss if count else "", epoch])

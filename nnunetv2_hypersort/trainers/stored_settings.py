@@ -3,9 +3,11 @@
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from nnunetv2_hypersort.checkpoints import read_checkpoint
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.plans import PLANS_SECTION
 from nnunetv2_hypersort.settings import CONFIG_VARIABLE, Settings, load_settings
@@ -31,9 +33,9 @@ def resolve_settings(asked: Settings | None, model_folder: Path, fold: int | str
     Raises:
         HyperSORTError: The settings asked for differ from those another fold of this model was trained with.
     """
-    stored = settings_in_plans(_read_plans(model_folder / "plans.json"), source=str(model_folder / "plans.json"))
+    stored, origin = _stored(model_folder, fold)
     if asked is None:
-        return (stored, f"{model_folder / 'plans.json'}") if stored else (Settings(), "defaults")
+        return (stored, origin) if stored else (Settings(), "defaults")
     others = sorted(
         folder.name
         for folder in model_folder.glob("fold_*")
@@ -68,13 +70,32 @@ def refuse_differences(here: Settings, stored: Settings, *, there: str) -> None:
         )
 
 
+def _stored(model_folder: Path, fold: int | str) -> tuple[Settings | None, str]:
+    path = model_folder / "plans.json"
+    try:
+        return settings_in_plans(_read_plans(path), source=str(path)), str(path)
+    except HyperSORTError:
+        # nnU-Net writes the file in place whenever a training starts, and a training killed there leaves a part of it.
+        # Each checkpoint holds the plans, too, and nnU-Net is about to write the file again.
+        checkpoints = sorted(
+            model_folder.glob("fold_*/checkpoint_*.pth"), key=lambda file: (file.parent.name != f"fold_{fold}", file)
+        )
+        for checkpoint in checkpoints:
+            with suppress(HyperSORTError):
+                plans = read_checkpoint(checkpoint)["init_args"].get("plans")
+                return settings_in_plans(plans, source=str(checkpoint)), f"{checkpoint}, as {path} is damaged"
+        if not checkpoints:
+            return None, "defaults"
+        raise
+
+
 def _read_plans(path: Path) -> Mapping[str, Any] | None:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except ValueError as error:
-        raise HyperSORTError(
-            f"{path} is not valid JSON ({error}); restore it from the checkpoint's fold or remove it to start anew."
-        ) from error
-    return content if isinstance(content, Mapping) else None
+    except (OSError, ValueError, RecursionError) as error:
+        raise HyperSORTError(f"{path} is not valid JSON ({error}); restore it or remove it to start anew.") from error
+    if not isinstance(content, Mapping):
+        raise HyperSORTError(f"{path} is not a JSON object, so it holds no plans; restore it or remove it.")
+    return content

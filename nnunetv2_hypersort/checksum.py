@@ -1,0 +1,61 @@
+"""Weights that carry a checksum, so that changed ones are noticed wherever they are loaded."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from nnunetv2_hypersort.errors import HyperSORTError
+
+CHECKSUM_KEY = "checksum"
+"""Key in the network weights: SHA-256 of all other entries, shape (32,), uint8."""
+
+
+def weights_checksum(weights: Mapping[str, Any]) -> torch.Tensor:
+    """The SHA-256 of names, kinds, shapes and values of weights.
+
+    Args:
+        weights: A state dict; its own checksum, if it has one, does not count.
+
+    Returns:
+        Shape (32,), uint8, on the CPU.
+    """
+    digest = hashlib.sha256()
+    # nnU-Net's networks list a layer under several names; its values are read once.
+    known: dict[tuple[Any, ...], str] = {}
+    for name in sorted(weights):
+        tensor = weights[name]
+        if name == CHECKSUM_KEY or not isinstance(tensor, torch.Tensor):
+            continue
+        place = (tensor.device, tensor.data_ptr(), tensor.dtype, tuple(tensor.shape), tensor.stride())
+        if place not in known:
+            known[place] = hashlib.sha256(_bytes(tensor)).hexdigest()
+        digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape), known[place]]).encode())
+    return torch.frombuffer(bytearray(digest.digest()), dtype=torch.uint8).clone()
+
+
+def refuse_changed_weights(weights: Mapping[str, Any], *, source: str) -> None:
+    """Raise if weights are not those that were saved; weights without a checksum are older than it and pass.
+
+    Args:
+        weights: The network weights of a checkpoint.
+        source: Where they come from; named in errors.
+
+    Raises:
+        HyperSORTError: The weights and their checksum differ.
+    """
+    stated = weights.get(CHECKSUM_KEY)
+    if stated is None:
+        return
+    if not isinstance(stated, torch.Tensor) or not torch.equal(stated.cpu(), weights_checksum(weights)):
+        raise HyperSORTError(
+            f"The weights in {source} are not those that the training saved: they and their checksum differ, so the "
+            f"file was damaged or changed; restore it or choose another checkpoint."
+        )
+
+
+def _bytes(tensor: torch.Tensor) -> memoryview:
+    values: Any = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    return memoryview(values)
