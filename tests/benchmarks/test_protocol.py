@@ -60,7 +60,8 @@ def test_settings_reach_the_trainer(tmp_path: Path) -> None:
     )
     # Baselines do not know the settings of HyperSORT, and their records stay when these change.
     plain = Settings.from_dict(yaml.safe_load(settings_yaml(own[Method.PLAIN], [0, 1])), source="test")
-    assert plain.training.optimizer is None
+    assert "optimizer" not in own[Method.PLAIN].settings["training"]
+    assert plain.latent.lr != 0.3
     assert plain.training.mirror_axes == (0, 1)
     assert plain.training.seed == settings.training.seed == 0
     default = {run.method: run for run in plan_runs(FULL, "default") if run.seed == 0 and run.mixture is MIXTURES[1]}
