@@ -17,6 +17,7 @@ VERBS = {
     "predict": "predict with nnU-Net and a chosen latent",
     "styles": "find the annotation styles of a trained model, matched over folds and described in words",
     "evaluate": "DSC, HD95, NSD, ASD and volume similarity with intervals over subjects",
+    "report": "one HTML file that shows the latents, styles and cases of a trained model",
     "demo": "the whole job on a small generated data set, with a picture at the end",
     "env": "print the line that makes nnU-Net find the HyperSORT trainers",
 }
