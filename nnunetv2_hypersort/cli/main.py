@@ -21,6 +21,7 @@ VERBS = {
     "harmonise": "segment all training cases anew in one style, as a raw dataset",
     "rank": "rank the training cases by the quality of their labels, worst first",
     "evaluate": "DSC, HD95, NSD, ASD and volume similarity with intervals over subjects",
+    "report": "one HTML file that shows the latents, styles and cases of a trained model",
     "demo": "the whole job on a small generated data set, with a picture at the end",
     "env": "print the line that makes nnU-Net find the HyperSORT trainers",
 }

@@ -9,6 +9,7 @@ from matplotlib import style
 from matplotlib.figure import Figure
 
 from nnunetv2_hypersort.files import atomic_path
+from nnunetv2_hypersort.reporting.plane import LatentPlane
 
 
 def draw_latent_map(
@@ -30,7 +31,8 @@ def draw_latent_map(
         mode: Row of the densest latent, drawn as a ring.
         marked: Rows to name in the plot, with their names.
     """
-    points, names = _plane(latents)
+    plane = LatentPlane.through(latents)
+    points, names = plane.project(latents), plane.names
     known = np.isfinite(colours) if colours is not None else np.zeros(len(points), bool)
     axes.scatter(*points[~known].T, s=18, c="0.45", linewidths=0)
     if colours is not None and known.any():
@@ -55,14 +57,3 @@ def save_latent_map(path: str | os.PathLike[str], latents: np.ndarray, *, title:
         axes.set_title(title)
         with atomic_path(path) as temporary:
             figure.savefig(temporary, dpi=110)
-
-
-def _plane(latents: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
-    dim = latents.shape[1]
-    if dim == 1:
-        return np.column_stack([latents[:, 0], np.zeros(len(latents))]), ("z_0", "")
-    if dim == 2:
-        return latents, ("z_0", "z_1")
-    centred = latents - latents.mean(0)
-    directions = np.linalg.svd(centred, full_matrices=False)[2][:2]
-    return centred @ directions.T, ("first principal component", "second principal component")

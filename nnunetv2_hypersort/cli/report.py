@@ -1,0 +1,44 @@
+"""`hypersort report`: parse, call, print."""
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `hypersort report`."""
+    parser.add_argument("model", metavar="MODEL", help="trained-model folder, the one that holds fold_0")
+    parser.add_argument("-o", metavar="FILE", help="HTML file (default: MODEL/report.html); an earlier one is replaced")
+    parser.add_argument(
+        "--metadata",
+        metavar="CSV",
+        help="table with a column `case` and columns to colour the cases by, such as institute or scanner",
+    )
+    parser.add_argument("-f", metavar="FOLD", nargs="+", help="folds (default: all that are trained)")
+    parser.add_argument(
+        "-chk", metavar="NAME", default="checkpoint_final.pth", help="checkpoint (default: checkpoint_final.pth)"
+    )
+    parser.add_argument("-device", default="cpu", help="cpu, cuda or mps (default: cpu)")
+    parser.add_argument(
+        "--minutes",
+        metavar="N",
+        type=float,
+        default=10.0,
+        help="time for predictions; afterwards cases are drawn with their label alone, 0 draws no slices (default: 10)",
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the report and say what could not be drawn."""
+    from nnunetv2_hypersort.reporting.report import write_report
+
+    files, notes = write_report(
+        args.model,
+        args.o,
+        metadata=args.metadata,
+        folds=args.f,
+        checkpoint_name=args.chk,
+        minutes=args.minutes,
+        device=args.device,
+    )
+    for note in notes:
+        print(f"Note: {note.text}" + (f"\n      Run: {note.command}" if note.command else ""))
+    print("Written:", *(f"  {path}" for path in files), sep="\n")
