@@ -54,7 +54,7 @@ def collect(workplace: Workplace, runs: Sequence[Run], protocol: Protocol) -> Co
             for mixture in MIXTURES
         },
     }
-    return _plain(content)
+    return as_json(content)
 
 
 def _has_latents(item: tuple[Run, TrainingRecord]) -> bool:
@@ -250,12 +250,12 @@ def _interval(interval: Interval) -> Content:
     return {"mean": interval.mean, "low": interval.low, "high": interval.high}
 
 
-def _plain(value: Any) -> Any:
+def as_json(value: Any) -> Any:
     """JSON types, rounded to what can matter; what is not finite becomes null."""
     if isinstance(value, Mapping):
-        return {key: _plain(entry) for key, entry in value.items()}
+        return {key: as_json(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple, np.ndarray)):
-        return [_plain(entry) for entry in value]
+        return [as_json(entry) for entry in value]
     if isinstance(value, (float, np.floating)):
         return round(float(value), 4) if np.isfinite(value) else None
     return int(value) if isinstance(value, np.integer) else value

@@ -1,4 +1,4 @@
-"""The trainings that the benchmark of style recovery has not made: the other folds, and again without wrong labels."""
+"""The other four folds of the first HyperSORT training of the benchmark of style recovery."""
 
 import argparse
 import os

@@ -1,0 +1,112 @@
+"""What the tools that work with styles find on the models of the benchmark of style recovery, in one command.
+
+    python -m benchmarks.after_training --work WORK [--jobs 2] [--only folds|cleaning] [--publish]
+
+WORK is that of `python -m benchmarks.style_recovery`, whose runs of mixture_1 (HyperSORT and plain nnU-Net) must be
+finished. The other four folds of the first HyperSORT training are trained, styles and ranking are taken from all five;
+and each of those runs is trained again without the cases that `hypersort rank` flags in it. What is finished is kept.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from benchmarks.after_training import cleaned, five_folds, measures
+from benchmarks.after_training.tables import markdown
+from benchmarks.nnunet_runs.queue import Job, run_queue
+from benchmarks.nnunet_runs.tables import write_tables
+from benchmarks.nnunet_runs.workplace import REPOSITORY, Workplace
+from benchmarks.style_recovery.one_run import is_finished
+from benchmarks.style_recovery.protocol import Method
+from benchmarks.style_recovery.results import as_json
+from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.files import write_json
+
+NAME = "working_with_styles"
+
+
+def main() -> None:
+    """Train what is missing, measure, write the results."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True, help="that of benchmarks.style_recovery")
+    parser.add_argument("--config", default="default", help="settings of HyperSORT, as given there")
+    parser.add_argument("--jobs", type=int, default=2, help="trainings at once, each with one thread")
+    parser.add_argument("--only", choices=("folds", "cleaning"), help="train only these, and measure later")
+    parser.add_argument("--publish", action="store_true", help="also write the results into the repository")
+    args = parser.parse_args()
+    workplace = Workplace(args.work)
+    # Where the tools look for images, labels and splits.
+    os.environ.update(workplace.environment())
+    try:
+        missing = [run.name for run in cleaned.cleaned_runs(args.config) if not is_finished(workplace, run)]
+        if missing:
+            raise HyperSORTError(f"{', '.join(missing)} must be finished first: run benchmarks.style_recovery there.")
+        with workplace.locked() as lock:
+            jobs = [] if args.only == "cleaning" else _folds(workplace, args.config)
+            jobs += [] if args.only == "folds" else _cleaned(workplace, args.config)
+            if jobs:
+                run_queue(jobs, workers=args.jobs, logs=workplace.logs, keep_open=(lock,))
+            if args.only is None:
+                _measure(workplace, args.config, publish=args.publish)
+    except HyperSORTError as error:
+        sys.exit(f"Error: {error}")
+
+
+def _folds(workplace: Workplace, config: str) -> list[Job]:
+    five_folds.gather_first_fold(workplace, five_folds.first_run(config))
+    environment = workplace.environment(five_folds.FIVE_FOLDS)
+    return [
+        _job(fold.name, "five_folds", [str(fold.fold)], environment, fold.run.epochs, workplace, config)
+        for fold in five_folds.folds(config)
+        if not five_folds.is_finished(workplace, fold)
+    ]
+
+
+def _cleaned(workplace: Workplace, config: str) -> list[Job]:
+    runs = cleaned.cleaned_runs(config)
+    flagged_by = {run.seed: run for run in runs if run.method is Method.HYPERSORT}
+    jobs = []
+    for run in runs:
+        if not cleaned.scores_file(workplace, run).exists():
+            # Plain nnU-Net is cleaned by the ranking of HyperSORT: both leave out the same cases.
+            cleaned.prepare(workplace, run, measures.flag(workplace, flagged_by[run.seed]))
+            name = cleaned.run_name(run)
+            jobs.append(_job(name, "cleaned", [run.name], workplace.environment(name), run.epochs, workplace, config))
+    return jobs
+
+
+def _job(
+    name: str,
+    module: str,
+    arguments: list[str],
+    environment: dict[str, str],
+    epochs: int,
+    workplace: Workplace,
+    config: str,
+) -> Job:
+    command = (sys.executable, "-m", f"benchmarks.after_training.{module}", *arguments)
+    return Job(name, (*command, "--work", str(workplace.folder), "--config", config), environment, epochs, epochs)
+
+
+def _measure(workplace: Workplace, config: str, *, publish: bool) -> None:
+    results = as_json(
+        {
+            "styles": measures.styles_over_folds(workplace, config),
+            "ranking": measures.ranking_over_folds(workplace, config),
+            "left_out": measures.left_out(workplace, config),
+            "cleaning": measures.cleaning(workplace, config),
+        }
+    )
+    places = [(workplace.folder / f"{NAME}.json", workplace.folder / f"{NAME}.md")]
+    if publish:
+        results_folder = REPOSITORY / "benchmarks" / "results"
+        places.append((results_folder / f"{NAME}.json", REPOSITORY / "docs" / f"{NAME}.md"))
+    for json_file, document in places:
+        write_json(json_file, results)
+        write_tables(document, markdown(results))
+        print(f"Results: {json_file}   tables: {document}")
+
+
+if __name__ == "__main__":
+    main()
