@@ -1,0 +1,1 @@
+"""Does `hypersort rank` find wrong labels that others have reported?"""
