@@ -43,16 +43,13 @@ def compare(ranking: Path, reports: Path, classes: Sequence[str]) -> str:
         )
     places = (scores[:, None] < scores).sum(1) + 1
     lines = [f"{len(ranked)} cases, {wrong.sum()} of {len(wanted)} reported ones among them"]
-    lines += [
-        f"{name.replace('_', ' ')}: {of(scores, wrong, np.ones((1, len(wrong))))[0]:.3f}"
-        for name, of in METRICS.items()
-    ]
+    once = np.ones((1, len(wrong)))
+    lines += [f"{name.replace('_', ' ')}: {of(scores, wrong, once)[0]:.3f}" for name, of in METRICS.items()]
     lines.append(f"precision at {wrong.sum()}: {precision_at_k(scores, wrong):.3f}")
     for index in np.flatnonzero(wrong):
         row, report = ranked[index], wanted[ranked[index]["case"]]
-        lines.append(
-            f"{places[index]:5d}. {row['case']}  quality {float(row['quality']):.3f}  {report['class']}  {report['reported']}"
-        )
+        what = f"quality {float(row['quality']):.3f}  {report['class']}  {report['reported']}"
+        lines.append(f"{places[index]:5d}. {row['case']}  {what}")
     return "\n".join(lines)
 
 
