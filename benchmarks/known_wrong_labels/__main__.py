@@ -2,8 +2,8 @@
 
     python -m benchmarks.known_wrong_labels MODEL/case_ranking.csv --classes heart
 
-Reads the list of reports beside this file (TotalSegmentator 2.0.1: four threads of its issue tracker) or another one with
-the columns `case,class,reported`. Labels that nobody has reported count as right, so every figure is a lower bound.
+Reads the list of reports beside this file (TotalSegmentator 2.0.1: four threads of its issue tracker) or another one
+with the columns `case,class,reported`. Labels that nobody has reported count as right: every figure is a lower bound.
 """
 
 import argparse
