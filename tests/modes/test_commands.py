@@ -92,10 +92,10 @@ def test_c_goes_on_from_the_latest_checkpoint(tiny_nnunet):
 
     def stop_after_the_first() -> None:
         ends()
-        raise InterruptedError
+        raise KeyboardInterrupt
 
     trainer.on_epoch_end = stop_after_the_first
-    with pytest.raises(InterruptedError):
+    with pytest.raises(KeyboardInterrupt):
         trainer.run_training()
     assert not (whole / "checkpoint_final.pth").exists()
     train(nnunet, config=None, continue_training=True)
@@ -148,5 +148,5 @@ def test_the_next_stage_learns_from_the_mode_only(tiny_nnunet, monkeypatch):
 
 
 def test_a_cascade_before_its_first_stage_says_what_is_missing(tiny_nnunet):
-    with pytest.raises(FileNotFoundError, match=r"3d_lowres.predicted_next_stage"):
+    with pytest.raises(HyperSORTError, match=r"3d_lowres.predicted_next_stage"):
         tiny_nnunet("3d_cascade_fullres").trainer().run_training()

@@ -122,8 +122,7 @@ def test_a_latent_of_another_dimension_is_refused(trained_model):
 
 
 def test_the_second_stage_of_a_cascade_is_refused(trained_model):
-    plans = json.loads((trained_model / "plans.json").read_text())
-    plans["configurations"]["3d_fullres"]["previous_stage"] = "3d_lowres"
-    (trained_model / "plans.json").write_text(json.dumps(plans))
+    model = ModelFolder.open(trained_model)
+    model.planned.configuration_manager.configuration["previous_stage"] = "3d_lowres"
     with pytest.raises(HyperSORTError, match="second stage of a cascade"):
-        FoldSegmenter(ModelFolder.open(trained_model), 0)
+        FoldSegmenter(model, 0)
