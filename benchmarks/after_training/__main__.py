@@ -1,6 +1,6 @@
 """What the tools that work with styles find on the models of the benchmark of style recovery, in one command.
 
-    python -m benchmarks.after_training --work WORK [--jobs 2] [--only folds|cleaning] [--publish]
+    python -m benchmarks.after_training --work WORK [--jobs 2] [--only folds|cleaning|measures] [--publish]
 
 WORK is that of `python -m benchmarks.style_recovery`, whose runs of mixture_1 (HyperSORT and plain nnU-Net) must be
 finished. The other four folds of the first HyperSORT training are trained, styles and ranking are taken from all five;
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="that of benchmarks.style_recovery")
     parser.add_argument("--config", default="default", help="settings of HyperSORT, as given there")
     parser.add_argument("--jobs", type=int, default=2, help="trainings at once, each with one thread")
-    parser.add_argument("--only", choices=("folds", "cleaning"), help="train only these, and measure later")
+    parser.add_argument("--only", choices=("folds", "cleaning", "measures"), help="only a part")
     parser.add_argument("--publish", action="store_true", help="also write the results into the repository")
     args = parser.parse_args()
     workplace = Workplace(args.work)
@@ -43,11 +43,11 @@ def main() -> None:
         if missing:
             raise HyperSORTError(f"{', '.join(missing)} must be finished first: run benchmarks.style_recovery there.")
         with workplace.locked() as lock:
-            jobs = [] if args.only == "cleaning" else _folds(workplace, args.config)
-            jobs += [] if args.only == "folds" else _cleaned(workplace, args.config)
+            jobs = _folds(workplace, args.config) if args.only in (None, "folds") else []
+            jobs += _cleaned(workplace, args.config) if args.only in (None, "cleaning") else []
             if jobs:
                 run_queue(jobs, workers=args.jobs, logs=workplace.logs, keep_open=(lock,))
-            if args.only is None:
+            if args.only in (None, "measures"):
                 _measure(workplace, args.config, publish=args.publish)
     except HyperSORTError as error:
         sys.exit(f"Error: {error}")

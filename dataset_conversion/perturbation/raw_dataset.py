@@ -62,11 +62,16 @@ class LabelFile:
 
 
 def check_dataset_name(folder: Path) -> None:
-    """Refuse a folder whose name nnU-Net does not accept."""
+    """Refuse a folder whose name nnU-Net does not accept, or whose number another dataset beside it has."""
     if not re.fullmatch(r"Dataset\d{3}_.+", folder.name):
         raise HyperSORTError(
             f"{folder} is not named like a raw nnU-Net dataset; name it DatasetXXX_Name with three digits, "
             "for example Dataset704_HippocampusStyles."
+        )
+    same = sorted(other for other in folder.parent.glob(f"{folder.name[:11]}*") if other.name != folder.name)
+    if same:
+        raise HyperSORTError(
+            f"{same[0]} has the number of {folder.name}, and nnU-Net then opens neither; take another number."
         )
 
 

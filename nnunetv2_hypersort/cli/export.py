@@ -29,8 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Export the style and say how to use it."""
-    import torch
-
+    from nnunetv2_hypersort.devices import usable_device
     from nnunetv2_hypersort.styles.export import export_style
 
     exported = export_style(
@@ -39,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
         args.o,
         folds=args.f,
         checkpoint_name=args.chk,
-        device=args.device or ("cuda" if torch.cuda.is_available() else "cpu"),
+        device=usable_device(args.device),
         validate=not args.no_validation,
         num_processes=args.np,
     )

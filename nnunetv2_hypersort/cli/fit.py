@@ -46,8 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Fit the latents and print the table."""
-    import torch
-
+    from nnunetv2_hypersort.devices import usable_device
     from nnunetv2_hypersort.styles.fit import fit_latents
 
     fit = fit_latents(
@@ -59,7 +58,7 @@ def run(args: argparse.Namespace) -> None:
         case_ids=args.cases,
         folds=args.f,
         checkpoint_name=args.chk,
-        device=args.device or ("cuda" if torch.cuda.is_available() else "cpu"),
+        device=usable_device(args.device),
         beyond=args.beyond,
         save_as=args.save_as,
         output=args.o,

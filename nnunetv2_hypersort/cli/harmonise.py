@@ -24,8 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write the dataset and print what changed."""
-    import torch
-
+    from nnunetv2_hypersort.devices import usable_device
     from nnunetv2_hypersort.evaluation.surface import INSTALL_HINT, is_monai_installed
     from nnunetv2_hypersort.styles.harmonise import CHANGES_FILE, harmonise_labels
 
@@ -35,7 +34,7 @@ def run(args: argparse.Namespace) -> None:
         args.o,
         folds=args.f,
         checkpoint_name=args.chk,
-        device=args.device or ("cuda" if torch.cuda.is_available() else "cpu"),
+        device=usable_device(args.device),
         num_processes=args.np,
     )
     print(*harmonised.latents, "", harmonised.markdown, sep="\n")

@@ -56,6 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except HyperSORTError as error:
         print(f"hypersort {args.verb}: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        # A full disk, a folder that cannot be written: the system's own sentence names the file.
+        print(f"hypersort {args.verb}: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print(f"hypersort {args.verb}: interrupted", file=sys.stderr)
         return 130

@@ -43,8 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Rank and print the flagged cases."""
-    import torch
-
+    from nnunetv2_hypersort.devices import usable_device
     from nnunetv2_hypersort.styles.rank import rank_cases
 
     ranking = rank_cases(
@@ -55,7 +54,7 @@ def run(args: argparse.Namespace) -> None:
         ignore_mask=args.ignore_mask,
         exclude=args.exclude,
         predict=not args.no_predictions,
-        device=args.device or ("cuda" if torch.cuda.is_available() else "cpu"),
+        device=usable_device(args.device),
     )
     flagged = ranking.flagged
     print(f"{len(flagged)} of {len(ranking.cases)} cases have a quality below {args.threshold:g}.")

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-chk", metavar="NAME", default="checkpoint_final.pth", help="checkpoint (default: checkpoint_final.pth)"
     )
-    parser.add_argument("-device", default="cpu", help="cpu, cuda or mps (default: cpu)")
+    parser.add_argument("-device", metavar="DEVICE", help="cpu, cuda or mps (default: cuda if there is one)")
     parser.add_argument(
         "--minutes",
         metavar="N",
@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write the report and say what could not be drawn."""
+    from nnunetv2_hypersort.devices import usable_device
     from nnunetv2_hypersort.reporting.report import write_report
 
     files, notes = write_report(
@@ -37,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
         folds=args.f,
         checkpoint_name=args.chk,
         minutes=args.minutes,
-        device=args.device,
+        device=usable_device(args.device),
     )
     for note in notes:
         print(f"Note: {note.text}" + (f"\n      Run: {note.command}" if note.command else ""))

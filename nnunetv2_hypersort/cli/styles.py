@@ -33,14 +33,10 @@ def run(args: argparse.Namespace) -> None:
     if args.cases < 0:
         raise HyperSORTError(f"--cases is {args.cases}; give 0 or more.")
 
-    import torch
-
+    from nnunetv2_hypersort.devices import usable_device
     from nnunetv2_hypersort.styles.finding import STYLES_FILE, find_styles
 
-    try:
-        device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    except RuntimeError:
-        raise HyperSORTError(f"There is no device {args.device}; give cpu, cuda or mps.") from None
+    device = usable_device(args.device)
     found = find_styles(args.model, folds=args.f, checkpoint_name=args.chk, cases=args.cases, device=device)
     print(found.to_text())
     print(f"\nWritten: {args.model}/{STYLES_FILE}, and the styles in {args.model}/plans.json.")

@@ -10,7 +10,7 @@ from nnunetv2_hypersort.styles.ranking_table import RankedCase
 
 
 def summarise_case(
-    case: str, evidence: Mapping[str, CaseEvidence], style_name: Callable[[str, int], str]
+    case: str, evidence: Mapping[str, CaseEvidence], style_name: Callable[[str, int], str | None]
 ) -> RankedCase:
     """Sum up what the folds say about a case.
 
@@ -20,11 +20,12 @@ def summarise_case(
     Args:
         case: Case identifier.
         evidence: By the name of the fold, at least one.
-        style_name: Gives the name of a cluster of a fold, or nothing.
+        style_name: Gives the name of a cluster of a fold; empty for no style, None if the fold's have no names.
     """
     trained = {fold: found for fold, found in evidence.items() if not found.held_out}
     held_out = {fold: found for fold, found in evidence.items() if found.held_out}
-    names = Counter(style_name(fold, found.cluster) for fold, found in (trained or held_out).items())
+    named = (style_name(fold, found.cluster) for fold, found in (trained or held_out).items())
+    names = Counter(name for name in named if name is not None)
     parts = {
         "disagreement": _mean(
             _mean(*(found.disagreement_z for found in trained.values())),
@@ -38,7 +39,7 @@ def summarise_case(
     return RankedCase(
         case=case,
         quality=float(quality(outlyingness)),
-        style=names.most_common(1)[0][0],
+        style=names.most_common(1)[0][0] if names else "",
         folds=tuple(trained),
         reason=_reason(parts, evidence),
         held_out=tuple(held_out),

@@ -6,6 +6,7 @@ from itertools import combinations
 import numpy as np
 import torch
 
+from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.latents import Style
 from nnunetv2_hypersort.orientation import axis_codes
 from nnunetv2_hypersort.styles.case_images import CaseImages, evenly_spread
@@ -32,7 +33,7 @@ def contrasts_of_styles(
         For each ordered pair of names the contrast of the first to the second, and the fold that segmented.
 
     Raises:
-        HyperSORTError: An image is gone or cannot be read, or the model is the second stage of a cascade.
+        HyperSORTError: No image is there that can be read, or the model is the second stage of a cascade.
     """
     contrasts: dict[tuple[str, str], StyleContrast] = {}
     by_fold: dict[tuple[str, str], str] = {}
@@ -68,11 +69,21 @@ def _segment(
     chosen = evenly_spread(sorted(fold.validation_cases), cases)
     trained = [case for case in sorted(fold.record.case_ids) if case not in chosen]
     chosen += evenly_spread(trained, cases - len(chosen))
-    segmented = []
-    for case in chosen:
-        image = images.image(case)
+    spare = [case for case in (*sorted(fold.validation_cases), *trained) if case not in chosen]
+    segmented: list[Segmented] = []
+    failed: HyperSORTError | None = None
+    for case in (*chosen, *spare):
+        if len(segmented) == cases:
+            break
+        try:
+            image = images.image(case)
+        except HyperSORTError as error:
+            failed = error
+            continue
         maps = {name: segmenter.segment_preprocessed(image, latent) for name, latent in latents.items()}
         segmented.append(Segmented(maps, *_grid(model, image)))
+    if failed is not None and not segmented:
+        raise failed
     return segmented
 
 

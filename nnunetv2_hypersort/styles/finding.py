@@ -2,6 +2,7 @@
 
 import json
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,10 +11,11 @@ import torch
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.evaluation.volumes import PIXEL_FORMATS
 from nnunetv2_hypersort.files import write_json
-from nnunetv2_hypersort.latents import Style, StyleInFold
+from nnunetv2_hypersort.latents import Style, StyleInFold, fold_order
 from nnunetv2_hypersort.styles.alignment import align_clusters
 from nnunetv2_hypersort.styles.case_images import CaseImages
 from nnunetv2_hypersort.styles.counterfactual import contrasts_of_styles
+from nnunetv2_hypersort.styles.fitted_book import with_fitted
 from nnunetv2_hypersort.styles.fold_clusters import FoldClusters
 from nnunetv2_hypersort.styles.found_styles import FoundStyle, FoundStyles
 from nnunetv2_hypersort.styles.label_volumes import describe_label_volumes, label_volumes
@@ -65,7 +67,8 @@ def find_styles(
     clusters = [FoldClusters.find(fold.record) for fold in model.folds]
     alignment = align_clusters(clusters)
     votes = vote(clusters, alignment.styles)
-    taken = [style.name for style in model.book.styles if style.origin == "fitted"]
+    book = with_fitted(model, model.book)
+    taken = [style.name for style in book.styles if style.origin == "fitted"]
     names = name_styles(votes.cases, _earlier_styles(model), taken)
     styles = [
         _style(model, name, members, clusters, of_style)
@@ -88,9 +91,17 @@ def find_styles(
         undecided=undecided,
         described_from=described_from,
     )
+    known = {fold for style in book.styles if style.origin == "clusters" for fold in style.folds}
+    left_out = sorted(known - set(found.folds), key=fold_order)
+    if left_out:
+        warnings.warn(
+            f"The styles no longer serve fold {', '.join(left_out)} of {model.path}, which was not looked at; run this "
+            f"again with all folds to predict, rank or export with those.",
+            stacklevel=2,
+        )
     try:
         write_json(model.path / STYLES_FILE, found.to_json())
-        model.write_book(found.in_book(model.book))
+        model.write_book(found.in_book(book))
     except OSError as error:
         raise HyperSORTError(
             f"The styles cannot be written into {model.path} ({error}); make the folder writable and run this again."

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -13,6 +14,7 @@ import torch
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.latents import FoldRecord, LatentChoice, Style, StyleBook, StyleInFold, choose_latents
 from nnunetv2_hypersort.latents.typicality import typicality
+from nnunetv2_hypersort.styles.fitted_book import keep_fitted, with_fitted
 from nnunetv2_hypersort.styles.fitted_latent import Fit, FittedLatent
 from nnunetv2_hypersort.styles.latent_search import LatentLoss, find_latent
 from nnunetv2_hypersort.styles.model_folder import ModelFolder
@@ -72,7 +74,7 @@ def fit_latents(
         raise HyperSORTError(f"`--beyond {beyond}` is not a share; give 0 or more, such as 0.25.")
     model = ModelFolder.open(model_folder, folds=folds, checkpoint_name=checkpoint_name)
     planned = with_ignore_label(model.planned) if partly_annotated else model.planned
-    book = model.book
+    book = with_fitted(model, model.book)
     if save_as is not None:
         # Refused before the work is done, not after.
         _with_fitted(book, Style(save_as, {}, origin="fitted"))
@@ -103,8 +105,10 @@ def fit_latents(
             latent.fold: StyleInFold(latent.coordinates, None, records[latent.fold].fingerprint) for latent in fitted
         }
         # Read again: other styles may have been written during the fit.
-        book = StyleBook.read(model.path / "plans.json")
-        model.write_book(_with_fitted(book, Style(save_as, places, origin="fitted")))
+        book = with_fitted(model, StyleBook.read(model.path / "plans.json"))
+        book = _with_fitted(book, Style(save_as, places, origin="fitted"))
+        keep_fitted(model, book)
+        model.write_book(book)
     return fit
 
 
@@ -191,6 +195,10 @@ def _drawn_latents(record: FoldRecord) -> np.ndarray:
 
 
 def _with_fitted(book: StyleBook, style: Style) -> StyleBook:
+    if re.fullmatch(r"fold_.+_cluster_\d+", style.name):
+        raise HyperSORTError(
+            f"{style.name} is what `hypersort styles` calls a cluster of one fold; choose another name."
+        )
     if style.name in book.names:
         raise HyperSORTError(
             f"The model has a style {style.name} already (its styles: {', '.join(book.names)}), which is not written "

@@ -24,6 +24,7 @@ from nnunetv2_hypersort.styles.preprocessed import preprocess_files
 from nnunetv2_hypersort.styles.segmenter import FoldSegmenter
 from nnunetv2_hypersort.styles.trained_fold import TrainedFold
 from nnunetv2_hypersort.styles.training_data import open_raw_dataset
+from nnunetv2_hypersort.styles.training_splits import SPLITS_FILE, splits_or_none
 
 RECORD_FILE = "harmonise.json"
 CHANGES_FILE = "changes.csv"
@@ -93,6 +94,7 @@ def harmonise_labels(
     if (destination / "dataset.json").exists():
         raise HyperSORTError(f"{destination} is a dataset already; move it away or choose another folder.")
     model = ModelFolder.open(model_folder, folds=folds, checkpoint_name=checkpoint_name)
+    model.book.find(style)
     fold_of = held_out_folds(model)
     serving = [fold for fold in model.folds if fold.name in fold_of.values()]
     choice = LatentChoice.parse(f"style:{style}")
@@ -126,6 +128,9 @@ def harmonise_labels(
         progress=progress,
     )
     write_text(destination / CHANGES_FILE, changes_as_csv(changes))
+    splits = splits_or_none(model, sorted(fold_of))
+    if splits is not None:
+        write_json(destination / SPLITS_FILE, splits)
     content = {key: value for key, value in raw.content.items() if key != "dataset"}
     new = {"name": destination.name.split("_", 1)[1], "numTraining": len(fold_of)}
     write_json(destination / "dataset.json", {**content, **new})

@@ -29,6 +29,7 @@ from nnunetv2_hypersort.styles.model_folder import ModelFolder
 from nnunetv2_hypersort.styles.preprocessed import load_preprocessed
 from nnunetv2_hypersort.styles.segmenter import FoldSegmenter
 from nnunetv2_hypersort.styles.style_fit import segmenter_without_mirroring
+from nnunetv2_hypersort.styles.training_splits import SPLITS_FILE, splits_or_none
 
 TABLE_FILE = "ignored_voxels.csv"
 
@@ -115,6 +116,10 @@ class IgnoreMaskDataset:
                 place_file(case.label, target, copy=True)
         ignored = self._mask_labels(labels, doubted, device=device, progress=progress)
         write_text(unfinished / TABLE_FILE, _as_csv(ignored))
+        splits = splits_or_none(self.model)
+        if splits is not None:
+            # nnU-Net's planner takes them along: the same cases are held out as before.
+            write_json(unfinished / SPLITS_FILE, splits)
         write_json(unfinished / "dataset.json", self.content)
         unfinished.rename(self.destination)
         return ignored

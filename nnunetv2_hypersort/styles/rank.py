@@ -99,12 +99,13 @@ def rank_cases(
         if any(case in found for found in evidence.values())
     }
     names, naming = _style_names(model)
+    named = {fold for fold, _ in names}
     cases = [
-        summarise_case(case, found, lambda fold, cluster: names.get((fold, cluster), ""))
+        summarise_case(case, found, lambda fold, cluster: names.get((fold, cluster), "" if fold in named else None))
         for case, found in by_case.items()
     ]
     cases.sort(key=lambda case: (np.isnan(case.quality), -case.outlyingness, case.case))
-    notes = tuple(note for note in (missing, naming, _about_folds(model)) if note)
+    notes = tuple(note for note in (missing, naming, _about_folds(model, predictable)) if note)
     ranking = Ranking(tuple(cases), threshold, model.path / RANKING_FILE, notes)
     write_ranking(ranking.file, ranking.cases)
     flagged = [case.case for case in ranking.flagged]
@@ -159,16 +160,27 @@ def _style_names(model: ModelFolder) -> tuple[Mapping[tuple[str, int], str], str
         if style.serves(fold.record)
     }
     if names:
-        return names, None
+        known = {fold for fold, _ in names}
+        without = [fold.name for fold in model.folds if fold.name not in known]
+        return names, (
+            f"The styles are not known in fold {', '.join(without)}; run `hypersort styles {model.path}` again."
+            if without
+            else None
+        )
     if len(model.folds) > 1:
         return {}, f"The styles have no names over the folds yet; run `hypersort styles {model.path}` first."
     fold = model.folds[0]
     return {(fold.name, number): f"cluster {number}" for number in range(len(fold.record.case_ids))}, None
 
 
-def _about_folds(model: ModelFolder) -> str | None:
+def _about_folds(model: ModelFolder, predictable: set[str]) -> str | None:
     if len(model.folds) > 1 or not model.folds[0].validation_cases:
         return None
+    if not predictable & set(model.folds[0].validation_cases):
+        return (
+            f"Only fold {model.folds[0].name} was looked at: the {len(model.folds[0].validation_cases)} cases that it "
+            f"held out are not ranked without predictions; train the other folds, or let it predict."
+        )
     return (
         f"Only fold {model.folds[0].name} was looked at: cases that it held out are judged by its prediction alone, "
         f"and the others by no prediction that held them out; train the other folds for a better ranking."

@@ -1,11 +1,13 @@
 """The labels of cases against what the styles of a fold would draw."""
 
 import math
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.styles.label_comparison import compare_label_map
 from nnunetv2_hypersort.styles.model_folder import ModelFolder
 from nnunetv2_hypersort.styles.preprocessed import PreprocessedImage, load_preprocessed
@@ -58,16 +60,22 @@ def fit_styles(
         done: Called after each case.
 
     Returns:
-        The best fit by case. A case without a label, or all of whose voxels are ignored, is missing.
+        The best fit by case. A case without a label, all of whose voxels are ignored, or that cannot be read (with
+        a warning), is missing.
 
     Raises:
-        HyperSORTError: A case cannot be read, or the checkpoint does not fit the plans.
+        HyperSORTError: The checkpoint does not fit the plans.
     """
     segmenter = segmenter_without_mirroring(model, fold, device)
     found = []
     volumes = []
     for case in cases:
-        compared = _volumes(segmenter, load_preprocessed(model, case), latents)
+        try:
+            compared = _volumes(segmenter, load_preprocessed(model, case), latents)
+        except HyperSORTError as error:
+            # One damaged file must not cost the predictions of all other cases.
+            warnings.warn(f"{error} It is ranked without a prediction.", stacklevel=2)
+            compared = None
         if compared is not None:
             found.append(case)
             volumes.append(compared)

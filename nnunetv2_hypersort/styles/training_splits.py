@@ -61,6 +61,17 @@ def read_splits(model: ModelFolder) -> Splits:
     ]
 
 
+def splits_or_none(model: ModelFolder, cases: Collection[str] | None = None) -> Splits | None:
+    """The splits of a model's dataset, of these cases alone if some are given; None where nothing is left of them."""
+    try:
+        splits = read_splits(model)
+    except HyperSORTError:
+        return None
+    if cases is None:
+        return splits
+    return [{part: [case for case in split[part] if case in cases] for part in ("train", "val")} for split in splits]
+
+
 def write_splits_without(path: str | os.PathLike[str], splits: Splits, flagged: Collection[str]) -> None:
     """Write splits in nnU-Net's format, with cases dropped from training and kept for validation.
 

@@ -37,6 +37,7 @@ def test_columns_of_the_user(tmp_path: Path, separator: str) -> None:
         ),
         ("case\nliver_1\n", "has no column beside `case`"),
         ("", "has no column `case`, only nothing"),
+        ("institute,case\nUlm,liver_1\nBonn\n", "a row without a value in its column `case`"),
     ],
 )
 def test_a_table_that_cannot_colour_is_refused(tmp_path: Path, text: str, message: str) -> None:

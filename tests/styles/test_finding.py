@@ -118,6 +118,13 @@ def test_styles_are_written_and_predict_as_their_medoids(trained_model, preproce
     np.testing.assert_array_equal(*read)
 
 
+def test_styles_of_folds_that_are_left_out_are_missed(trained_model, with_clusters):
+    with_clusters(by_parity)
+    find_styles(trained_model, cases=0)
+    with pytest.warns(UserWarning, match="no longer serve fold 1"):
+        find_styles(trained_model, folds=[0], cases=0)
+
+
 def test_a_second_run_keeps_names_and_fitted_styles(trained_model, with_clusters):
     with_clusters(by_parity)
     assert find_styles(trained_model, cases=0).names == ("style_a", "style_b")

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import os
 import shutil
 
 import numpy as np
@@ -13,6 +14,7 @@ from nnunetv2.utilities.label_handling.label_handling import LabelManager
 
 from nnunetv2_hypersort.cli.main import main
 from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.latents import Style, StyleBook, StyleInFold
 from nnunetv2_hypersort.styles import ModelFolder, load_preprocessed, quality
 from nnunetv2_hypersort.styles.clustering import find_clusters
 from nnunetv2_hypersort.styles.ignore_mask import IgnoreMaskDataset
@@ -112,6 +114,9 @@ def test_labels_are_compared_with_the_styles_of_all_folds(trained_model, tmp_pat
     image = "phantom_003_0000.nii.gz"
     assert (destination / "imagesTr" / image).samefile(raw / "imagesTr" / image)
     assert not list(tmp_path.glob(".unfinished*"))
+    # The next training holds out the same cases.
+    before = (model.preprocessed_folder() / "splits_final.json").read_text()
+    assert json.loads((destination / "splits_final.json").read_text()) == json.loads(before)
 
 
 def test_styles_are_called_by_their_names(styled_model):
@@ -122,6 +127,28 @@ def test_styles_are_called_by_their_names(styled_model):
     assert styles["phantom_000"] == "A"
     alone = rank_cases(styled_model, folds=[1], predict=False, progress=False)
     assert {case.style for case in alone.cases} == {"A"}
+
+
+def test_folds_without_names_do_not_outvote_those_with(trained_model):
+    model = ModelFolder.open(trained_model)
+    record = model.fold(0).record
+    place = StyleInFold(tuple(record.latents[0].tolist()), record.case_ids[0], record.fingerprint, 0)
+    model.write_book(StyleBook((Style("only", {"0": place}),)))
+    ranking = rank_cases(trained_model, predict=False, progress=False)
+    assert {case.style for case in ranking.cases if "0" in case.folds} == {"only"}
+    assert any("not known in fold 1" in note for note in ranking.notes)
+
+
+def test_a_damaged_case_costs_only_its_own_prediction(trained_model, tmp_path, monkeypatch):
+    # The preprocessed data serve other tests, too.
+    shutil.copytree(os.environ["nnUNet_preprocessed"], tmp_path / "preprocessed")
+    monkeypatch.setenv("nnUNet_preprocessed", str(tmp_path / "preprocessed"))
+    folder = ModelFolder.open(trained_model).preprocessed_cases_folder()
+    next(folder.glob("phantom_004*.b2nd")).write_bytes(b"damaged")
+    with pytest.warns(UserWarning, match="phantom_004 cannot be read .* ranked without a prediction"):
+        ranking = rank_cases(trained_model, progress=False)
+    unknown = [case.case for case in ranking.cases if math.isnan(case.agreement)]
+    assert unknown == ["phantom_004"]
 
 
 def test_one_fold_alone_judges_the_cases_it_held_out_by_its_prediction(trained_model):
@@ -139,6 +166,8 @@ def test_without_preprocessed_data_the_rest_is_ranked(trained_model, monkeypatch
     monkeypatch.setenv("nnUNet_preprocessed", str(tmp_path / "gone"))
     ranking = rank_cases(trained_model, progress=False)
     assert any("The preprocessed data are gone" in note for note in ranking.notes)
+    alone = rank_cases(trained_model, folds=[0], progress=False)
+    assert any("the 2 cases that it held out are not ranked" in note for note in alone.notes)
     assert all(math.isnan(case.agreement) and not math.isnan(case.quality) for case in ranking.cases)
     with pytest.raises(HyperSORTError, match=r"no doubtful voxels to ignore\. The preprocessed data are gone"):
         rank_cases(trained_model, ignore_mask=tmp_path / "Dataset902_Masked", progress=False)

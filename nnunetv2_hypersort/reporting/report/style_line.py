@@ -107,9 +107,18 @@ def _draw_line(
 
 def _typical_case(model: ModelFolder, cases: Sequence[str]) -> tuple[str, PreprocessedImage]:
     # The median of foreground among some: neither an empty label nor an unusual size shows a style well.
-    some = sorted(cases)[:_CANDIDATES]
-    foreground = {case: int((np.asarray(load_preprocessed(model, case).segmentation) > 0).sum()) for case in some}
-    chosen = sorted(some, key=foreground.__getitem__)[len(some) // 2]
+    foreground: dict[str, int] = {}
+    failed = HyperSORTError("There is no case to draw.")
+    for case in sorted(cases):
+        try:
+            foreground[case] = int((np.asarray(load_preprocessed(model, case).segmentation) > 0).sum())
+        except HyperSORTError as error:
+            failed = error
+        if len(foreground) == _CANDIDATES:
+            break
+    if not foreground:
+        raise failed
+    chosen = sorted(foreground, key=foreground.__getitem__)[len(foreground) // 2]
     return chosen, load_preprocessed(model, chosen)
 
 

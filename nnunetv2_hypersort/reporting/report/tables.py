@@ -84,7 +84,10 @@ def read_ranking(model: ModelFolder) -> tuple[dict[str, Ranked], list[Column], l
         raise HyperSORTError(f"{path} has no column `quality`; run `{command}` again.")
     ranking = {
         row["case"]: Ranked(
-            _quality(row["quality"], path, command), row.get("reason", ""), row.get("folds", ""), row.get("style", "")
+            _quality(row.get("quality", ""), path, command),
+            row.get("reason", ""),
+            row.get("folds", ""),
+            row.get("style", ""),
         )
         for row in rows
     }
@@ -180,6 +183,8 @@ def _read_rows(path: Path, remedy: str) -> tuple[list[str], list[dict[str, str]]
     if "case" not in header:
         raise HyperSORTError(f"{path} has no column `case`, only {', '.join(header) or 'nothing'}; {remedy}.")
     names = [row.get("case", "") for row in rows]
+    if "" in names:
+        raise HyperSORTError(f"{path} has a row without a value in its column `case`; {remedy}.")
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if twice:
         raise HyperSORTError(f"{path} has more than one row for the case {', '.join(twice[:5])}; {remedy}.")
