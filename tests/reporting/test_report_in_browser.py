@@ -13,7 +13,17 @@ HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script>"
 
 
 def hover(page: Any, plot: str, case: str) -> None:
-    """Move the pointer onto a case in a plot."""
+    """Move the pointer onto a case in a plot, as often as a user would where the page was still being laid out."""
+    for _ in range(20):
+        x, y = _place_of(page, plot, case)
+        page.mouse.move(x - 3, y)
+        page.mouse.move(x, y)
+        page.wait_for_timeout(250)
+        if page.locator("#hover").is_visible():
+            return
+
+
+def _place_of(page: Any, plot: str, case: str) -> tuple[float, float]:
     page.locator(f"#{plot}").scroll_into_view_if_needed()
     x, y = page.evaluate(
         """([plot, id]) => {
@@ -27,8 +37,7 @@ def hover(page: Any, plot: str, case: str) -> None:
         }""",
         [plot, case],
     )
-    page.mouse.move(x - 3, y)
-    page.mouse.move(x, y)
+    return x, y
 
 
 def names_in_table(page: Any) -> list[str]:
