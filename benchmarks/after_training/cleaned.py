@@ -1,6 +1,7 @@
 """Training again without the cases that `hypersort rank` flags: HyperSORT and plain nnU-Net, as long as before."""
 
 import argparse
+import json
 import os
 import shutil
 from pathlib import Path
@@ -45,8 +46,11 @@ def prepare(workplace: Workplace, run: Run, splits: Path) -> None:
     shutil.rmtree(target, ignore_errors=True)
     data = f"{PLANS}_{CONFIGURATION_3D}"
     shutil.copytree(source / data, target / data, copy_function=os.link)
-    for name in ("dataset_fingerprint.json", "dataset.json", f"{PLANS}.json"):
+    for name in ("dataset_fingerprint.json", "dataset.json"):
         shutil.copyfile(source / name, target / name)
+    # The trainer looks for data and splits where the plans say.
+    plans = json.loads((source / f"{PLANS}.json").read_text(encoding="utf-8"))
+    write_json(target / f"{PLANS}.json", {**plans, "dataset_name": target.name})
     # Last: it says that the dataset is complete.
     shutil.copyfile(splits, target / SPLITS)
 
