@@ -202,7 +202,7 @@ def test_bad_models_and_arguments_are_refused_in_one_sentence(trained_model, tmp
     assert main(["styles", str(trained_model), "--cases", "-1"]) == 1
     assert "--cases is -1" in capsys.readouterr().err
     assert main(["styles", str(trained_model), "-device", "abacus"]) == 1
-    assert "There is no device abacus" in capsys.readouterr().err
+    assert "The device abacus cannot be used" in capsys.readouterr().err
     (trained_model / "fold_1" / "checkpoint_final.pth").unlink()
     with pytest.warns(UserWarning, match=r"Fold 1 of .* is left out"):
         assert find_styles(trained_model).folds == ("0",)
