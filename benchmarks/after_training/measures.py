@@ -32,9 +32,11 @@ def styles_over_folds(workplace: Workplace, config: str) -> Content:
     truth = read_truth(workplace, run)
     model = ModelFolder.open(model_folder(workplace, run, FIVE_FOLDS))
     found = find_styles(model)
-    per_fold = {
-        fold.name: _recovery(fold.record.case_ids, FoldClusters.find(fold.record).labels, truth) for fold in model.folds
-    }
+    per_fold = {}
+    for fold in model.folds:
+        numbers = FoldClusters.find(fold.record).clusters
+        cases = list(numbers)
+        per_fold[fold.name] = _recovery(cases, np.asarray([numbers[case] for case in cases]), truth)
     style_of = {case: number for number, one in enumerate(found.styles) for case in one.style.cases}
     cases = sorted(truth)
     alignment = found.alignment

@@ -13,12 +13,13 @@ HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script>"
 
 
 def hover(page: Any, plot: str, case: str) -> None:
-    """Move the pointer onto a case in a plot, as often as a user would where the page was still being laid out."""
-    for _ in range(20):
+    """Move the pointer onto a case in a plot, again and again while the page is still being drawn."""
+    for _ in range(120):
         x, y = _place_of(page, plot, case)
+        page.mouse.move(x - 30, y)
         page.mouse.move(x - 3, y)
         page.mouse.move(x, y)
-        page.wait_for_timeout(250)
+        page.wait_for_timeout(500)
         if page.locator("#hover").is_visible():
             return
 
