@@ -23,18 +23,7 @@ def read_plans(plans_file: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         HyperSORTError: There is no such file, or it is not a JSON object.
     """
-    path = Path(plans_file)
-    try:
-        plans = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise HyperSORTError(
-            f"There is no {path}; give nnU-Net's trained-model folder, the one that holds fold_0."
-        ) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise HyperSORTError(f"{path} cannot be read ({error}); restore it.") from error
-    if not isinstance(plans, dict):
-        raise HyperSORTError(f"{path} is not a JSON object, so it holds no plans; restore it.")
-    return plans
+    return _read_object(Path(plans_file))
 
 
 def read_dataset_json(file: str | os.PathLike[str]) -> dict[str, Any]:
@@ -43,7 +32,13 @@ def read_dataset_json(file: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         HyperSORTError: There is no such file, or it names no labels.
     """
-    path = Path(file)
+    content = _read_object(Path(file))
+    if not isinstance(content.get("labels"), dict):
+        raise HyperSORTError(f"{file} names no labels; restore the dataset.json of the training.")
+    return content
+
+
+def _read_object(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -52,8 +47,8 @@ def read_dataset_json(file: str | os.PathLike[str]) -> dict[str, Any]:
         ) from None
     except (OSError, ValueError, RecursionError) as error:
         raise HyperSORTError(f"{path} cannot be read ({error}); restore it.") from error
-    if not isinstance(content, dict) or not isinstance(content.get("labels"), dict):
-        raise HyperSORTError(f"{path} names no labels; restore the dataset.json of the training.")
+    if not isinstance(content, dict):
+        raise HyperSORTError(f"{path} is not a JSON object; restore it.")
     return content
 
 

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.after_training import cleaned, five_folds, measures
+from benchmarks.after_training.harmonised import harmonised
 from benchmarks.after_training.tables import markdown
 from benchmarks.nnunet_runs.queue import Job, run_queue
 from benchmarks.nnunet_runs.tables import write_tables
@@ -90,10 +91,12 @@ def _job(
 
 
 def _measure(workplace: Workplace, config: str, *, publish: bool) -> None:
+    found = measures.find_styles_of_five_folds(workplace, config)
     results = as_json(
         {
-            "styles": measures.styles_over_folds(workplace, config),
+            "styles": measures.styles_over_folds(workplace, config, found),
             "ranking": measures.ranking_over_folds(workplace, config),
+            "harmonised": harmonised(workplace, config, found),
             "left_out": measures.left_out(workplace, config),
             "cleaning": measures.cleaning(workplace, config),
         }

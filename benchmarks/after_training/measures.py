@@ -20,18 +20,23 @@ from benchmarks.style_recovery.records import held_out_file, read_training
 from nnunetv2_hypersort.styles import ModelFolder
 from nnunetv2_hypersort.styles.finding import find_styles
 from nnunetv2_hypersort.styles.fold_clusters import FoldClusters
+from nnunetv2_hypersort.styles.found_styles import FoundStyles
 from nnunetv2_hypersort.styles.rank import rank_cases
 from nnunetv2_hypersort.styles.ranking_table import RankedCase
 
 Content = dict[str, Any]
 
 
-def styles_over_folds(workplace: Workplace, config: str) -> Content:
+def find_styles_of_five_folds(workplace: Workplace, config: str) -> FoundStyles:
+    """What `hypersort styles` finds; written into the model."""
+    return find_styles(model_folder(workplace, first_run(config), FIVE_FOLDS))
+
+
+def styles_over_folds(workplace: Workplace, config: str, found: FoundStyles) -> Content:
     """ARI of each fold and of the named styles over all folds, and how far the folds agree."""
     run = first_run(config)
     truth = read_truth(workplace, run)
     model = ModelFolder.open(model_folder(workplace, run, FIVE_FOLDS))
-    found = find_styles(model)
     per_fold = {}
     for fold in model.folds:
         numbers = FoldClusters.find(fold.record).clusters
@@ -136,8 +141,10 @@ def cleaning(workplace: Workplace, config: str) -> Content:
         before = read_json(held_out_file(workplace, run))
         for style, latent in style_latents(workplace, run, record).items():
             cases = sorted(after[style])
-            pair = tuple(np.asarray([scores[style][case][0] for case in cases]) for scores in (before[latent], after))
-            pairs.setdefault(style, {}).setdefault(run.method.value, []).append(pair)  # type: ignore[arg-type]
+            before_it, after_it = (
+                np.asarray([scores[style][case][0] for case in cases]) for scores in (before[latent], after)
+            )
+            pairs.setdefault(style, {}).setdefault(run.method.value, []).append((before_it, after_it))
     return {style: {method: _paired(found) for method, found in methods.items()} for style, methods in pairs.items()}
 
 

@@ -18,6 +18,9 @@ def markdown(results: Content) -> str:
             "### Wrong labels",
             "",
             _ranking(results["ranking"]),
+            "### Redrawn in one style",
+            "",
+            _harmonised(results["harmonised"]),
         ]
         + (["### Training again", "", _cleaning(results)] if results["cleaning"] else [])
     )
@@ -52,6 +55,14 @@ def _ranking(ranking: Content) -> str:
         ]
         parts.append(format_table(header, rows))
     return "\n".join(parts)
+
+
+def _harmonised(harmonised: Content) -> str:
+    header = (f"redrawn as {harmonised['style']}", "cases", "Dice before", "after")
+    rows = [
+        (group, of["cases"], _number(of["before"]), _number(of["after"])) for group, of in harmonised["groups"].items()
+    ]
+    return format_table(header, rows)
 
 
 def _cleaning(results: Content) -> str:

@@ -2,6 +2,8 @@
 
 import argparse
 
+from nnunetv2_hypersort.cli.model_arguments import add_model_arguments, add_processes_argument
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
@@ -9,19 +11,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Write one style of a model as a trained model of plain nnU-Net, which predicts with it without this package, "
         "to the last voxel as `hypersort predict --latent style:NAME` does."
     )
-    parser.add_argument("model", metavar="MODEL", help="trained-model folder, the one that holds fold_0")
+    add_model_arguments(parser)
     parser.add_argument("--style", required=True, metavar="NAME", help="name of the style (see `hypersort styles`)")
     parser.add_argument(
         "-o", required=True, metavar="RESULTS_ROOT", help="folder that takes the part of nnUNet_results"
     )
-    parser.add_argument("-f", nargs="+", metavar="FOLD", help="folds (default: all that are trained)")
-    parser.add_argument(
-        "-chk", metavar="FILE", default="checkpoint_final.pth", help="checkpoint file name (default: %(default)s)"
-    )
-    parser.add_argument("-device", metavar="DEVICE", help="cpu, cuda or mps (default: cuda if there is one)")
-    parser.add_argument(
-        "-np", metavar="N", type=int, help="worker processes (default: nnUNet_def_n_proc, at most one per CPU core)"
-    )
+    add_processes_argument(parser)
     parser.add_argument(
         "--no-validation", action="store_true", help="do not segment the validation cases of each fold with the style"
     )

@@ -2,6 +2,8 @@
 
 import argparse
 
+from nnunetv2_hypersort.cli.model_arguments import add_model_arguments
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `hypersort fit`."""
@@ -9,7 +11,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Fit the latent of new, labelled cases with all weights frozen: which style are they drawn in, how typical is "
         "it, and how much of the error is style. A few cases will do, whole or annotated in part."
     )
-    parser.add_argument("model", metavar="MODEL", help="trained-model folder, the one that holds fold_0")
+    add_model_arguments(parser)
     parser.add_argument("--images", required=True, metavar="IN", help="folder with the images (CASE_0000.nii.gz)")
     parser.add_argument(
         "--labels",
@@ -24,11 +26,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="for a model without ignore label: the value above its highest label stands where nobody annotated",
     )
     parser.add_argument("--cases", nargs="+", metavar="CASE", help="only these cases")
-    parser.add_argument("-f", nargs="+", metavar="FOLD", help="folds (default: all that are trained)")
-    parser.add_argument(
-        "-chk", metavar="FILE", default="checkpoint_final.pth", help="checkpoint file name (default: %(default)s)"
-    )
-    parser.add_argument("-device", metavar="DEVICE", help="cpu, cuda or mps (default: cuda if there is one)")
     parser.add_argument(
         "--save-as",
         metavar="NAME",

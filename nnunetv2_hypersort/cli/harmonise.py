@@ -2,6 +2,8 @@
 
 import argparse
 
+from nnunetv2_hypersort.cli.model_arguments import add_model_arguments, add_processes_argument
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
@@ -9,17 +11,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Segment all training cases of a model anew in one style, each by a fold that did not train on it, and write "
         "them as a raw nnU-Net dataset with a table of what changed."
     )
-    parser.add_argument("model", metavar="MODEL", help="trained-model folder, the one that holds fold_0")
+    add_model_arguments(parser, folds="folds that may segment")
     parser.add_argument("--style", required=True, metavar="NAME", help="name of the style (see `hypersort styles`)")
     parser.add_argument("-o", required=True, metavar="DATASET", help="folder to write, named DatasetXXX_Name")
-    parser.add_argument("-f", nargs="+", metavar="FOLD", help="folds that may segment (default: all that are trained)")
-    parser.add_argument(
-        "-chk", metavar="FILE", default="checkpoint_final.pth", help="checkpoint file name (default: %(default)s)"
-    )
-    parser.add_argument("-device", metavar="DEVICE", help="cpu, cuda or mps (default: cuda if there is one)")
-    parser.add_argument(
-        "-np", metavar="N", type=int, help="worker processes (default: nnUNet_def_n_proc, at most one per CPU core)"
-    )
+    add_processes_argument(parser)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -2,6 +2,8 @@
 
 import argparse
 
+from nnunetv2_hypersort.cli.model_arguments import add_model_arguments
+
 _SHOWN = 20
 
 
@@ -11,12 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Rank the training cases of a model by the quality of their labels, worst first, with the reasons, and write "
         "case_ranking.csv into the model folder."
     )
-    parser.add_argument("model", metavar="MODEL", help="trained-model folder, the one that holds fold_0")
-    parser.add_argument("-f", nargs="+", metavar="FOLD", help="folds to look at (default: all that are trained)")
-    parser.add_argument(
-        "-chk", metavar="FILE", default="checkpoint_final.pth", help="checkpoint file name (default: %(default)s)"
-    )
-    parser.add_argument("-device", metavar="DEVICE", help="cpu, cuda or mps (default: cuda if there is one)")
+    add_model_arguments(parser, folds="folds to look at")
     parser.add_argument(
         "--threshold",
         metavar="Q",

@@ -2,21 +2,18 @@
 
 import argparse
 
+from nnunetv2_hypersort.cli.model_arguments import add_model_arguments
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `hypersort report`."""
-    parser.add_argument("model", metavar="MODEL", help="trained-model folder, the one that holds fold_0")
+    add_model_arguments(parser)
     parser.add_argument("-o", metavar="FILE", help="HTML file (default: MODEL/report.html); an earlier one is replaced")
     parser.add_argument(
         "--metadata",
         metavar="CSV",
         help="table with a column `case` and columns to colour the cases by, such as institute or scanner",
     )
-    parser.add_argument("-f", metavar="FOLD", nargs="+", help="folds (default: all that are trained)")
-    parser.add_argument(
-        "-chk", metavar="NAME", default="checkpoint_final.pth", help="checkpoint (default: checkpoint_final.pth)"
-    )
-    parser.add_argument("-device", metavar="DEVICE", help="cpu, cuda or mps (default: cuda if there is one)")
     parser.add_argument(
         "--minutes",
         metavar="N",

@@ -2,6 +2,7 @@
 
 import argparse
 
+from nnunetv2_hypersort.cli.model_arguments import add_model_arguments
 from nnunetv2_hypersort.errors import HyperSORTError
 
 
@@ -11,9 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Find the annotation styles of a trained model, match them over its folds and say how they differ. Writes "
         "MODEL/styles.json, and the styles into MODEL/plans.json for predictions with style:NAME."
     )
-    parser.add_argument("model", metavar="MODEL", help="trained-model folder, the one that holds fold_0")
-    parser.add_argument("-f", nargs="+", metavar="FOLD", help="folds (default: all whose training is finished)")
-    parser.add_argument("-chk", default="checkpoint_final.pth", help="checkpoint file name (default: %(default)s)")
+    add_model_arguments(parser)
     parser.add_argument(
         "--cases",
         type=int,
@@ -21,7 +20,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="images to segment in each style for the descriptions (default: %(default)s; 0: compare training labels)",
     )
-    parser.add_argument("-device", metavar="X", help="cpu, cuda or mps (default: cuda if there is one, else cpu)")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -125,7 +125,10 @@ def _check_label(planned: PlannedModel, image_file: Path, label_file: Path) -> N
     known = {*manager.all_labels, manager.ignore_label}
     foreign = [int(value) for value in np.unique(label_map) if value not in known]
     if foreign:
+        # What a user without an ignore label takes to mark voxels that nobody annotated.
+        marks_the_rest = manager.ignore_label is None and foreign == [max(manager.all_labels) + 1]
         raise HyperSORTError(
             f"The label {label_file} has the value {', '.join(map(str, foreign[:5]))}, which the model lacks; its "
             f"labels are {', '.join(f'{name} {value}' for name, value in planned.dataset_json['labels'].items())}."
+            + (" If it stands where nobody annotated, say so with --partly-annotated." if marks_the_rest else "")
         )

@@ -103,7 +103,7 @@ def test_damaged_styles_are_found(damage):
 def test_a_missing_or_broken_plans_file_is_named(tmp_path):
     with pytest.raises(HyperSORTError, match=r"There is no .*plans\.json"):
         StyleBook.read(tmp_path / "plans.json")
-    for text, said in (("{", "cannot be read"), ("[]", "holds no plans")):
+    for text, said in (("{", "cannot be read"), ("[]", "is not a JSON object")):
         (tmp_path / "plans.json").write_text(text)
         with pytest.raises(HyperSORTError, match=said):
             StyleBook.read(tmp_path / "plans.json")

@@ -128,6 +128,12 @@ def test_descriptions_come_from_the_styles_file(styled_model: Path) -> None:
         write_report(styled_model, minutes=0)
 
 
+@pytest.mark.parametrize("minutes", [-3.0, float("nan"), float("inf")])
+def test_time_for_pictures_is_a_time(trained_model: Path, minutes: float) -> None:
+    with pytest.raises(HyperSORTError, match="minutes for pictures cannot be; give 0 or more"):
+        write_report(trained_model, minutes=minutes)
+
+
 def test_an_earlier_report_is_replaced_and_nothing_else(trained_model: Path, tmp_path: Path) -> None:
     files = write_report(trained_model, tmp_path / "out.html", minutes=0)[0]
     assert write_report(trained_model, tmp_path / "out.html", minutes=0)[0] == files

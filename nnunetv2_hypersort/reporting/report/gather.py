@@ -64,14 +64,15 @@ def gather(model: ModelFolder, *, columns_file: Path | None, minutes: float, dev
 def _draw(
     model: ModelFolder, content: ReportContent, cases: Sequence[str], *, minutes: float, device: str
 ) -> tuple[dict[str, SlicePicture], list[StyleLine], str, list[Note]]:
-    if minutes <= 0:
+    if minutes == 0:
         command = f"hypersort report {model.path} --minutes 10"
         return {}, [], "", [Note("No time was given for pictures: no slices and no slider between styles.", command)]
     if model.preprocessed_cases_folder() is None:
         note = Note(
             f"The preprocessed data of {model.dataset_name} are gone, or nnUNet_preprocessed does not name their "
             f"folder: no slices and no slider between styles.",
-            f"nnUNetv2_preprocess -d {model.dataset_name} -c {model.configuration}",
+            f"nnUNetv2_preprocess -d {model.dataset_name} -plans_name {model.plans['plans_name']} "
+            f"-c {model.configuration}",
         )
         return {}, [], "", [note]
     notes: list[Note] = []

@@ -1,5 +1,6 @@
 """Writes the report of a model: the page, a static picture and a table."""
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,8 +47,11 @@ def write_report(
         The files, the page first, and notes on what could not be drawn.
 
     Raises:
-        HyperSORTError: The model cannot be opened, a table is damaged, or the output is a file of something else.
+        HyperSORTError: The minutes are negative or no number, the model cannot be opened, a table is damaged, or the
+            output is a file of something else.
     """
+    if not 0 <= minutes < math.inf:
+        raise HyperSORTError(f"{minutes:g} minutes for pictures cannot be; give 0 or more.")
     folder = model.path if isinstance(model, ModelFolder) else Path(model)
     files = _output_files(folder / REPORT_FILE if output is None else Path(output))
     opened = (
