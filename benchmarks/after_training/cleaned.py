@@ -6,13 +6,12 @@ import os
 import shutil
 from pathlib import Path
 
-from benchmarks.nnunet_runs.record import TrainingRecord
 from benchmarks.nnunet_runs.training import train
 from benchmarks.nnunet_runs.workplace import CONFIGURATION_3D, PLANS, Workplace
 from benchmarks.style_recovery import held_out
-from benchmarks.style_recovery.datasets import SPLITS, read_split
-from benchmarks.style_recovery.one_run import NO_LATENT, style_latents
+from benchmarks.style_recovery.datasets import SPLITS, read_split, read_truth
 from benchmarks.style_recovery.protocol import FULL, Method, Run, plan_runs
+from benchmarks.style_recovery.style_latents import NO_LATENT, choose_style_latents
 from nnunetv2_hypersort.files import write_json
 from nnunetv2_hypersort.settings import CONFIG_VARIABLE
 
@@ -60,12 +59,10 @@ def compute(workplace: Workplace, run: Run) -> None:
     os.environ[CONFIG_VARIABLE] = str(workplace.folder / "configs" / f"{run.name}.yaml")
     dataset = dataset_name(run)
     trainer = "HyperSORTTrainer" if run.method.has_latents else "PlainTrainer"
-    model_folder, seconds = train(dataset, CONFIGURATION_3D, trainer)
-    fold = model_folder / "fold_0"
-    record = TrainingRecord.from_fold(fold, has_latents=run.method.has_latents, seconds=seconds, epochs=run.epochs)
+    model_folder, _ = train(dataset, CONFIGURATION_3D, trainer)
     _, cases = read_split(workplace, dataset)
     scores: dict[str, dict[str, dict[str, list[float]]]] = {}
-    latents = style_latents(workplace, run, record)
+    latents = choose_style_latents(model_folder, run, read_truth(workplace, run))
     for latent in dict.fromkeys(latents.values()):
         output = workplace.folder / "predictions" / run_name(run) / latent.replace(":", "_")
         asked = None if latent == NO_LATENT else latent

@@ -13,10 +13,10 @@ from benchmarks.nnunet_runs.workplace import Workplace
 from benchmarks.style_recovery.clusters import agreement
 from benchmarks.style_recovery.crossed import crossed_interval
 from benchmarks.style_recovery.datasets import Truth, read_truth
-from benchmarks.style_recovery.one_run import style_latents
 from benchmarks.style_recovery.protocol import Method, Run
 from benchmarks.style_recovery.ranking import METRICS, precision_at_k
 from benchmarks.style_recovery.records import held_out_file, read_training
+from benchmarks.style_recovery.style_latents import read_style_latents
 from nnunetv2_hypersort.styles import ModelFolder
 from nnunetv2_hypersort.styles.finding import find_styles
 from nnunetv2_hypersort.styles.fold_clusters import FoldClusters
@@ -135,11 +135,11 @@ def cleaning(workplace: Workplace, config: str) -> Content:
     """Dice of held-out cases in each style, trained with all cases and without those that were flagged."""
     pairs: dict[str, dict[str, list[tuple[np.ndarray, np.ndarray]]]] = {}
     for run in cleaned_runs(config):
-        record, after = read_training(workplace, run), read_json(scores_file(workplace, run))
-        if record is None or after is None:
+        latents, after = read_style_latents(workplace, run), read_json(scores_file(workplace, run))
+        if latents is None or after is None:
             continue
         before = read_json(held_out_file(workplace, run))
-        for style, latent in style_latents(workplace, run, record).items():
+        for style, latent in latents.items():
             cases = sorted(after[style])
             before_it, after_it = (
                 np.asarray([scores[style][case][0] for case in cases]) for scores in (before[latent], after)

@@ -38,38 +38,25 @@ def k_means(latents: Reals, count: int, seed: int) -> Integers:
     return np.asarray(KMeans(count, n_init=20, random_state=seed).fit_predict(latents))
 
 
-def medoid(latents: Reals, members: Integers) -> int:
-    """The row, one of `members`, whose latent has the smallest sum of distances to those of all members."""
-    points = latents[members]
-    return int(members[np.linalg.norm(points[:, None] - points[None], axis=-1).sum(1).argmin()])
-
-
-def representatives(
-    latents: Reals, clusters: Integers, styles: Sequence[str], right: NDArray[np.bool_], wanted: Sequence[str]
+def clusters_of_styles(
+    clusters: Integers, styles: Sequence[str], right: NDArray[np.bool_], wanted: Sequence[str]
 ) -> dict[str, int | None]:
-    """For each style the medoid of the cluster that holds most of its cases.
-
-    Which cluster is which style the truth says, as a user would say it on seeing a few cases; the medoid is of all
-    members, since a user does not know which labels are wrong.
+    """For each style the cluster that holds most of its cases, as a user would say it on seeing a few of them.
 
     Args:
-        latents: Shape (n, dim).
         clusters: Shape (n,), -1 for none.
         styles: The n styles.
         right: Shape (n,): the cases without planted error, which alone say what a cluster is.
         wanted: Names of the styles.
 
     Returns:
-        A row per style; None where none of the style's cases is in a cluster.
+        A cluster per style; None where none of the style's cases is in a cluster.
     """
     chosen: dict[str, int | None] = {}
     for style in wanted:
         own = clusters[right & (np.asarray(styles) == style) & (clusters != NOISE)]
-        if not len(own):
-            chosen[style] = None
-            continue
         names, counts = np.unique(own, return_counts=True)
-        chosen[style] = medoid(latents, np.flatnonzero(clusters == names[counts.argmax()]))
+        chosen[style] = int(names[counts.argmax()]) if len(own) else None
     return chosen
 
 

@@ -5,43 +5,19 @@ import os
 import shutil
 from pathlib import Path
 
-import numpy as np
-
 from benchmarks.nnunet_runs.record import TrainingRecord, read_json
 from benchmarks.nnunet_runs.training import train
 from benchmarks.nnunet_runs.workplace import CONFIGURATION_3D, Workplace
 from benchmarks.style_recovery import held_out
-from benchmarks.style_recovery.clusters import representatives
 from benchmarks.style_recovery.datasets import mirror_axes, parts_name, read_split, read_truth
 from benchmarks.style_recovery.protocol import DRY_RUN, FULL, Method, Run, plan_runs, settings_yaml
-from benchmarks.style_recovery.records import held_out_file, ranking_file, read_training, training_file
+from benchmarks.style_recovery.records import held_out_file, latents_file, ranking_file, read_training, training_file
+from benchmarks.style_recovery.style_latents import NO_LATENT, choose_style_latents, read_style_latents
 from nnunetv2_hypersort.files import write_json, write_text
 from nnunetv2_hypersort.settings import CONFIG_VARIABLE
-from nnunetv2_hypersort.styles.clustering import find_clusters
 from nnunetv2_hypersort.styles.rank import rank_cases
 
-NO_LATENT = "none"
-MODE = "mode"
 SOFTMIN = "softmin"
-
-
-def style_latents(workplace: Workplace, run: Run, record: TrainingRecord) -> dict[str, str]:
-    """The latent that predicts each style, as `--latent` takes it; `none` for a network without latents."""
-    if not run.method.has_latents:
-        return dict.fromkeys(run.mixture.styles, NO_LATENT)
-    truth = read_truth(workplace, run)
-    # In a very short run some cases were never drawn; their latents mean nothing.
-    drawn = np.isfinite(record.losses)
-    cases = [case for case, known in zip(record.cases, drawn, strict=True) if known]
-    latents = record.latents[drawn]
-    rows = representatives(
-        latents,
-        find_clusters(latents).labels,
-        [truth[case].style for case in cases],
-        np.asarray([not truth[case].is_wrong for case in cases]),
-        run.mixture.styles,
-    )
-    return {style: MODE if row is None else f"case:{cases[row]}" for style, row in rows.items()}
 
 
 def is_finished(workplace: Workplace, run: Run) -> bool:
@@ -51,8 +27,11 @@ def is_finished(workplace: Workplace, run: Run) -> bool:
         return False
     if _is_ranked(run) and not ranking_file(workplace, run).exists():
         return False
-    needed = {SOFTMIN} if run.method is Method.CROSS_FIT else set(style_latents(workplace, run, record).values())
-    return needed <= set(read_json(held_out_file(workplace, run)) or {})
+    predicted = set(read_json(held_out_file(workplace, run)) or {})
+    if run.method is Method.CROSS_FIT:
+        return SOFTMIN in predicted
+    latents = read_style_latents(workplace, run)
+    return latents is not None and set(latents.values()) <= predicted
 
 
 def _is_ranked(run: Run) -> bool:
@@ -94,7 +73,12 @@ def compute(workplace: Workplace, run: Run) -> None:
         shutil.rmtree(predictions)
         return
     done = read_json(file) or {}
-    for latent in dict.fromkeys(style_latents(workplace, run, record).values()):
+    latents = read_style_latents(workplace, run)
+    if latents is None:
+        latents = choose_style_latents(model_folder, run, read_truth(workplace, run))
+        latents_file(workplace, run).parent.mkdir(exist_ok=True)
+        write_json(latents_file(workplace, run), latents)
+    for latent in dict.fromkeys(latents.values()):
         if latent in done:
             continue
         output = predictions / latent.replace(":", "_")

@@ -25,6 +25,11 @@ def ranking_file(workplace: Workplace, run: Run) -> Path:
     return workplace.folder / "rankings" / f"{run.name}.json"
 
 
+def latents_file(workplace: Workplace, run: Run) -> Path:
+    """The JSON of the latents that predict the styles with the model of a run: `{style: latent}`."""
+    return workplace.folder / "style_latents" / f"{run.name}.json"
+
+
 def read_training(workplace: Workplace, run: Run) -> TrainingRecord | None:
     """The record of a run's training, or None if it is not finished."""
     content = read_json(training_file(workplace, run))

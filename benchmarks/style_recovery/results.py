@@ -14,10 +14,11 @@ from benchmarks.style_recovery.clusters import NOISE, agreement, k_means, visits
 from benchmarks.style_recovery.crossed import crossed_interval
 from benchmarks.style_recovery.datasets import read_truth
 from benchmarks.style_recovery.held_out import SCORES
-from benchmarks.style_recovery.one_run import SOFTMIN, style_latents
+from benchmarks.style_recovery.one_run import SOFTMIN
 from benchmarks.style_recovery.protocol import MIXTURES, Method, Mixture, Protocol, Run
 from benchmarks.style_recovery.ranking import METRICS, Group, mean_metric, paired_difference, precision_at_k
 from benchmarks.style_recovery.records import held_out_file, ranking_file, read_training
+from benchmarks.style_recovery.style_latents import read_style_latents
 from nnunetv2_hypersort.evaluation.bootstrap import Interval
 from nnunetv2_hypersort.styles.clustering import find_clusters
 
@@ -181,11 +182,11 @@ def _held_out(workplace: Workplace, finished: Mapping[Run, TrainingRecord], mixt
     result: Content = {}
     for style in mixture.styles:
         values: dict[str, dict[int, NDArray[np.floating]]] = {}
-        for run, record in finished.items():
+        for run in finished:
             if run.method is Method.CROSS_FIT or run.part not in ("", style):
                 continue
-            latent = style_latents(workplace, run, record)[style]
-            scores = (read_json(held_out_file(workplace, run)) or {}).get(latent)
+            latents = read_style_latents(workplace, run) or {}
+            scores = (read_json(held_out_file(workplace, run)) or {}).get(latents.get(style))
             if scores is not None:
                 by_case = scores[style]
                 values.setdefault(run.method.value, {})[run.seed] = np.asarray(

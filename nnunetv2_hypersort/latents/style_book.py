@@ -24,7 +24,8 @@ class StyleInFold:
 
     Attributes:
         coordinates: The latent that shows the style, (dim,) values.
-        case_id: The training case whose latent that is (the medoid), or None.
+        case_id: The training case in the middle of the style (the medoid), whose latent that is unless the style leaves
+            out what that one still draws; or None.
         fingerprint: `FoldRecord.fingerprint` of the checkpoint.
         cluster: The number of the cluster in this fold, counted from 0, or None for a fitted style.
     """

@@ -54,18 +54,19 @@ class LatentSettings:
             `spectral` starts with a root mean square of one).
         lr: Learning rate at the first epoch.
         betas: Adam's decay rates of the first and second moment.
-        norm_weight: Weight of the Euclidean norm of a latent in the loss. It favours no axis: the L1 norm draws the
-            latents of a set of one style onto a cross, whose arms look like clusters.
+        norm_weight: Weight of the Euclidean norm of a latent in the loss at the first epoch; it takes the course of the
+            learning rate. It favours no axis: the L1 norm draws the latents of a set of one style onto a cross, whose
+            arms look like clusters.
         l1_weight: Weight of the L1 norm of a latent in the loss, as published.
-        lr_schedule: Course of the latent learning rate over the epochs.
+        lr_schedule: Course of the latent learning rate, and of the weight of the norm, over the epochs.
     """
 
     dim: int = field(default=2, metadata=checks.integer(1, 64))
     start: LatentStart = field(default=LatentStart.SPECTRAL, metadata=checks.choice(LatentStart))
     warmup_visits: float = field(default=10.0, metadata=checks.number(0, 1e6))
     init_std: float = field(default=0.05, metadata=checks.number(0, 10))
-    lr: float = field(default=0.2, metadata=checks.number(0, 10))
-    betas: tuple[float, float] = field(default=(0.9, 0.99), metadata=checks.betas())
+    lr: float = field(default=0.4, metadata=checks.number(0, 10))
+    betas: tuple[float, float] = field(default=(0.5, 0.99), metadata=checks.betas())
     norm_weight: float = field(default=1e-2, metadata=checks.number(0, 1e3))
     l1_weight: float = field(default=0.0, metadata=checks.number(0, 1e3))
     lr_schedule: LrSchedule = field(default=LrSchedule.POLY, metadata=checks.choice(LrSchedule))

@@ -22,6 +22,7 @@ from nnunetv2_hypersort.styles.label_volumes import describe_label_volumes, labe
 from nnunetv2_hypersort.styles.model_folder import ModelFolder
 from nnunetv2_hypersort.styles.naming import name_styles
 from nnunetv2_hypersort.styles.style_contrast import StyleContrast
+from nnunetv2_hypersort.styles.style_latent import style_latent
 from nnunetv2_hypersort.styles.votes import vote
 from nnunetv2_hypersort.styles.wording import describe_contrast
 
@@ -49,8 +50,8 @@ def find_styles(
         model_folder: nnU-Net's trained-model folder, the one that holds `fold_0`, or that folder opened.
         folds: Fold numbers, or `all`; None takes all whose training is finished.
         checkpoint_name: File name of the checkpoint in each fold folder.
-        cases: How many cases are segmented in each style for the descriptions; with 0, or where the images are gone,
-            the training labels are compared instead.
+        cases: How many cases are segmented in each style for the descriptions, and at most for its latent (see
+            `style_latent`); with 0, or where the images are gone, the training labels are compared instead.
         device: `cpu`, `cuda` or another device of PyTorch.
 
     Returns:
@@ -71,13 +72,21 @@ def find_styles(
     taken = [style.name for style in book.styles if style.origin == "fitted"]
     names = name_styles(votes.cases, _earlier_styles(model), taken)
     styles = [
-        _style(model, name, members, clusters, of_style)
+        _style(model, name, members, clusters, of_style, cases, device)
         for name, members, of_style in zip(names, votes.cases, alignment.styles, strict=True)
     ]
     styles.sort(key=lambda style: -len(style.cases))
     of_fold = {fold.fold: fold for fold in clusters}
     styles += [
-        _style(model, f"fold_{fold}_cluster_{number}", of_fold[fold].cases_of(number), clusters, {fold: number})
+        _style(
+            model,
+            f"fold_{fold}_cluster_{number}",
+            of_fold[fold].cases_of(number),
+            clusters,
+            {fold: number},
+            cases,
+            device,
+        )
         for fold, number in alignment.unmatched
     ]
     # Votes mean nothing where the folds do not speak of the same styles.
@@ -110,17 +119,23 @@ def find_styles(
 
 
 def _style(
-    model: ModelFolder, name: str, cases: Sequence[str], clusters: Sequence[FoldClusters], of_style: Mapping[str, int]
+    model: ModelFolder,
+    name: str,
+    members: Sequence[str],
+    clusters: Sequence[FoldClusters],
+    of_style: Mapping[str, int],
+    cases: int,
+    device: str | torch.device,
 ) -> Style:
     there = {}
-    for fold in clusters:
-        if fold.fold in of_style:
-            record = model.fold(fold.fold).record
-            medoid = fold.medoids[of_style[fold.fold]]
-            there[fold.fold] = StyleInFold(
-                tuple(record.latent_of(medoid).tolist()), medoid, record.fingerprint, of_style[fold.fold]
+    for of_fold in clusters:
+        if of_fold.fold in of_style:
+            fold, cluster = model.fold(of_fold.fold), of_style[of_fold.fold]
+            latent = style_latent(model, fold, of_fold, cluster, cases=cases, device=device)
+            there[of_fold.fold] = StyleInFold(
+                tuple(latent.tolist()), of_fold.medoids[cluster], fold.record.fingerprint, cluster
             )
-    return Style(name, there, tuple(cases))
+    return Style(name, there, tuple(members))
 
 
 def _earlier_styles(model: ModelFolder) -> dict[str, tuple[str, ...]]:

@@ -366,15 +366,19 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
         if self.is_ddp:
             rows, gradients = gather_over_ranks(rows, gradients, self.configuration_manager.batch_size)
         chosen = self.settings.latent
-        progress = self.current_epoch / self.num_epochs
-        decay = (1 - progress) ** POLY_EXPONENT if chosen.lr_schedule is LrSchedule.POLY else 1.0
-        self.table.step(rows, gradients, lr=chosen.lr * decay, betas=chosen.betas)
+        self.table.step(rows, gradients, lr=chosen.lr * self._latent_decay(), betas=chosen.betas)
+
+    def _latent_decay(self) -> float:
+        if self.settings.latent.lr_schedule is LrSchedule.CONSTANT:
+            return 1.0
+        return float((1 - self.current_epoch / self.num_epochs) ** POLY_EXPONENT)
 
     def _penalty(self, latents: torch.Tensor) -> torch.Tensor:
         chosen = self.settings.latent
         # The norm has no gradient at zero, which PyTorch gives as 0.
         norm: torch.Tensor = torch.linalg.vector_norm(latents, dim=1).mean()
-        return chosen.norm_weight * norm + chosen.l1_weight * latents.abs().sum(1).mean()
+        norm_weight = chosen.norm_weight * self._latent_decay()
+        return norm_weight * norm + chosen.l1_weight * latents.abs().sum(1).mean()
 
     def _gather_gradients(self, rows: torch.Tensor, offsets: torch.Tensor) -> None:
         last = self._warm_up_steps()

@@ -3,13 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.style_recovery.clusters import (
-    agreement,
-    k_means,
-    medoid,
-    representatives,
-    visits_needed,
-)
+from benchmarks.style_recovery.clusters import agreement, clusters_of_styles, k_means, visits_needed
 
 EVERY = np.ones(6, bool)
 STYLES = ["a", "a", "a", "b", "b", "b"]
@@ -37,19 +31,12 @@ def test_cases_that_do_not_count_are_left_out() -> None:
     assert agreement(clusters, STYLES, np.array([True, True, False, True, True, True]))[0] == 1
 
 
-def test_the_medoid_is_the_middle_member() -> None:
-    latents = np.array([[0.0], [1], [2.5], [100], [1.2]])
-    assert medoid(latents, np.array([0, 1, 2])) == 1
-    assert medoid(latents, np.array([0, 2, 3])) == 2
-
-
 def test_a_style_is_served_by_the_cluster_with_most_of_its_right_cases() -> None:
-    latents = np.array([[0.0], [0.1], [0.2], [5], [5.1], [5.2], [5.3]])
     clusters = np.array([0, 0, 0, 1, 1, 1, -1])
     styles = ["a", "a", "b", "b", "b", "a", "c"]
     right = np.array([True, True, True, True, True, False, True])
-    # Row 4 is the middle of the second cluster, which holds two of the three cases of b; c is noise alone.
-    assert representatives(latents, clusters, styles, right, ["a", "b", "c"]) == {"a": 1, "b": 4, "c": None}
+    # The second cluster holds two of the three right cases of b; c is noise alone.
+    assert clusters_of_styles(clusters, styles, right, ["a", "b", "c"]) == {"a": 0, "b": 1, "c": None}
 
 
 def test_visits_until_reached_and_until_reached_for_good() -> None:

@@ -138,31 +138,33 @@ def _damaged_styles(path: Path, why: str) -> HyperSORTError:
     return HyperSORTError(f"{path} is damaged ({why}); run `hypersort styles {path.parent}` again.")
 
 
-def _points(folds: dict[str, Any]) -> dict[str, StylePoint]:
+def _points(folds: dict[str, Any]) -> dict[str, tuple[StylePoint, str]]:
     return {
-        str(fold): StylePoint(
-            np.array([float(value) for value in there["coordinates"]]), there.get("medoid"), there.get("size")
+        str(fold): (
+            StylePoint(
+                np.array([float(value) for value in there["coordinates"]]), there.get("medoid"), there.get("size")
+            ),
+            str(there["fingerprint"]),
         )
         for fold, there in folds.items()
     }
 
 
 def _of_these_checkpoints(
-    model: ModelFolder, style: Style | None, points: dict[str, StylePoint]
+    model: ModelFolder, style: Style | None, points: dict[str, tuple[StylePoint, str]]
 ) -> tuple[dict[str, StylePoint], list[str]]:
-    # Plans tie a style to a checkpoint by its fingerprint; styles.json only by where the medoid lies.
     kept, foreign = {}, []
     for fold in model.folds:
-        record, point = fold.record, points.get(fold.name)
+        record = fold.record
+        point, fingerprint = points.get(fold.name, (None, ""))
         if style is not None and style.serves(record):
             there = style.folds[fold.name]
             size = point.size if point else None
             kept[fold.name] = StylePoint(np.array(there.coordinates), there.case_id, size)
         elif (
             point is not None
-            and point.medoid in record.case_ids
+            and fingerprint == record.fingerprint
             and point.coordinates.shape == record.latents.shape[1:]
-            and np.allclose(record.latent_of(point.medoid), point.coordinates, rtol=1e-4, atol=1e-6)
         ):
             kept[fold.name] = point
         elif point is not None or (style is not None and fold.name in style.folds):

@@ -1,0 +1,61 @@
+"""The latent that predicts each planted style: that of the tools, for the cluster that holds most of its cases."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.nnunet_runs.record import read_json
+from benchmarks.nnunet_runs.workplace import Workplace
+from benchmarks.style_recovery.clusters import clusters_of_styles
+from benchmarks.style_recovery.datasets import Truth
+from benchmarks.style_recovery.protocol import Run
+from benchmarks.style_recovery.records import latents_file
+from nnunetv2_hypersort.latents import LatentChoice
+from nnunetv2_hypersort.styles import ModelFolder
+from nnunetv2_hypersort.styles.fold_clusters import FoldClusters
+from nnunetv2_hypersort.styles.style_latent import style_latent
+
+NO_LATENT = "none"
+MODE = "mode"
+
+
+def read_style_latents(workplace: Workplace, run: Run) -> dict[str, str] | None:
+    """The latent that predicts each style, as `--latent` takes it; None if they are not chosen yet.
+
+    For a network without latents it is `none`.
+    """
+    if not run.method.has_latents:
+        return dict.fromkeys(run.mixture.styles, NO_LATENT)
+    chosen: dict[str, str] | None = read_json(latents_file(workplace, run))
+    return chosen
+
+
+def choose_style_latents(model_folder: Path, run: Run, truth: Mapping[str, Truth]) -> dict[str, str]:
+    """Choose the latents of a trained model.
+
+    Args:
+        model_folder: nnU-Net's trained-model folder.
+        run: The run that trained it.
+        truth: What was planted in each case, which says only which cluster is which style.
+    """
+    if not run.method.has_latents:
+        return dict.fromkeys(run.mixture.styles, NO_LATENT)
+    model = ModelFolder.open(model_folder, folds=(run.fold,))
+    (fold,) = model.folds
+    found = FoldClusters.find(fold.record)
+    cases = list(found.clusters)
+    numbers = clusters_of_styles(
+        np.asarray([found.clusters[case] for case in cases]),
+        [truth[case].style for case in cases],
+        np.asarray([not truth[case].is_wrong for case in cases]),
+        run.mixture.styles,
+    )
+    return {
+        style: MODE if number is None else _text(style_latent(model, fold, found, number))
+        for style, number in numbers.items()
+    }
+
+
+def _text(latent: np.ndarray) -> str:
+    return str(LatentChoice(coordinates=tuple(float(value) for value in latent)))
