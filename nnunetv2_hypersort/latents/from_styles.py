@@ -75,7 +75,13 @@ def _latent(style: Style, record: FoldRecord, origin: str) -> ChosenLatent:
             f"The style {style.name} has {len(there.coordinates)} coordinates in fold {record.fold}, but the latents "
             f"of this model have {dim}: plans.json is damaged; run `hypersort styles MODEL` again."
         )
-    medoid = f" (case {there.case_id})" if there.case_id is not None else ""
+    medoid = ""
+    if there.case_id is not None:
+        # A style that leaves out what its medoid still draws lies beyond it.
+        is_moved = there.case_id in record.case_ids and not np.allclose(
+            record.latent_of(there.case_id), there.coordinates, rtol=1e-4, atol=1e-6
+        )
+        medoid = f" ({'near ' if is_moved else ''}case {there.case_id})"
     return ChosenLatent(record.fold, np.array(there.coordinates), origin + medoid, style=style.name)
 
 

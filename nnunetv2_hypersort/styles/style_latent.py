@@ -95,6 +95,8 @@ def _compare(
         assert image.segmentation is not None
         segmentation = segmenter.segment_preprocessed(image, latent)
         ignore = model.planned.label_manager.ignore_label
-        scores.append(mean_dice(dice_per_label(segmentation, image.segmentation, model.labels, ignore)))
+        dice = mean_dice(dice_per_label(segmentation, image.segmentation, model.labels, ignore))
+        # Nothing is there, and nothing is drawn.
+        scores.append(1.0 if np.isnan(dice) else dice)
         draws |= any(np.isin(segmentation, model.labels[name]).any() for name in absent)
-    return float(np.nanmean(scores)) if np.isfinite(scores).any() else 0.0, draws
+    return float(np.mean(scores)), draws
