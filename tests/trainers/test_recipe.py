@@ -21,5 +21,5 @@ def test_the_default_recipe_separates_styles(trainer_on_many_cases: Callable[...
     planted = read_styles(Path(os.environ["nnUNet_raw"]) / trainer.plans_manager.dataset_name)
     styles = [planted[case][0] for case in trainer.table.case_ids]
     found = KMeans(3, n_init=10, random_state=0).fit_predict(np.asarray(trainer.table.values))
-    # Measured: 0.91, 0.91 and 0.82 with seeds 0, 1 and 2.
+    # Measured: 0.83, 0.91 and 0.82 with seeds 0, 1 and 2.
     assert adjusted_rand_score(styles, found) > 0.7
