@@ -1,14 +1,14 @@
 """How well a latent that was fitted to a few new cases segments others in their style.
 
-    python benchmarks/benchmark_fit.py MODEL --images imagesTr --labels labels_all_styles --truth styles.csv \
+    python -m benchmarks.benchmark_fit MODEL --images imagesTr --labels labels_all_styles --truth styles.csv \
         --output benchmarks/results/fit.json
 
 The labels stand in one folder per style, each with the error-free labels of all cases in that style (`hypersort perturb
 --all-styles` writes them); the truth is its styles.csv. The cases that the fold did not train on are shuffled once. The
 first ones make as many groups as `--draws`: to each, and to parts of it, a shared latent is fitted from the labels in
-each style. All others are segmented with the fitted latent, with the mode, and with the style's own latent: the medoid
-of the training cases that are drawn in the style without error. Dice of a case is the mean over the labels that are in
-the reference or in the segmentation.
+each style. All others are segmented with the fitted latent, with the mode, and with the style's own latent: that which
+`hypersort styles` gives to the cluster that holds most of its training cases. Dice of a case is the mean over the
+labels that are in the reference or in the segmentation.
 
 `1 case, N slices` is one case whose label is the ignore label outside N slices, which are spread evenly over those that
 are labelled in any style. Seconds are those of the processor, for everything that `fit_latents` does: with one thread
@@ -31,20 +31,30 @@ import pandas as pd
 import SimpleITK
 import torch
 
+from benchmarks.style_recovery.clusters import clusters_of_styles
 from nnunetv2_hypersort.files import write_json
 from nnunetv2_hypersort.styles import FoldSegmenter, ModelFolder, TrainedFold
 from nnunetv2_hypersort.styles.fit import fit_latents
+from nnunetv2_hypersort.styles.fold_clusters import FoldClusters
 from nnunetv2_hypersort.styles.new_cases import NewCase, load_new_cases
 from nnunetv2_hypersort.styles.overlap import dice_per_label, mean_dice
+from nnunetv2_hypersort.styles.style_latent import style_latent
 
 
-def own_latent(fold: TrainedFold, truth: pd.DataFrame, style: str) -> np.ndarray:
-    """The medoid of the training cases that are drawn in a style without error, shape (dim,)."""
-    right = truth[(truth["style"] == style) & (truth["error"] == "none")].index
-    latents = fold.record.latents[np.isin(fold.record.case_ids, right)]
-    distances = np.linalg.norm(latents[:, None] - latents[None], axis=2)
-    medoid: np.ndarray = latents[distances.sum(1).argmin()]
-    return medoid
+def own_latent(model: ModelFolder, fold: TrainedFold, truth: pd.DataFrame, style: str) -> np.ndarray:
+    """The latent that the tools give to the cluster that holds most training cases of a style, shape (dim,)."""
+    found = FoldClusters.find(fold.record)
+    planted = truth.loc[list(found.clusters)]
+    numbers = clusters_of_styles(
+        np.asarray(list(found.clusters.values())),
+        list(planted["style"]),
+        np.asarray(planted["error"] == "none"),
+        [style],
+    )
+    number = numbers[style]
+    if number is None:
+        raise SystemExit(f"No cluster of fold {fold.name} holds cases of the style {style}.")
+    return style_latent(model, fold, found, number)
 
 
 def keep_slices(label_file: Path, output: Path, slices: np.ndarray, ignore_label: int) -> None:
@@ -103,7 +113,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         if args.styles and style not in args.styles:
             continue
         cases = load_new_cases(model.planned, args.images, folder, others)
-        own = score(segmenter, cases, own_latent(fold, truth, style))
+        own = score(segmenter, cases, own_latent(model, fold, truth, style))
         mode = score(segmenter, cases, fold.record.mode()[1])
         references[style] = {"own_latent": float(np.mean(own)), "mode": float(np.mean(mode))}
         for draw, group in enumerate(groups):
