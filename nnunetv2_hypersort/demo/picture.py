@@ -50,7 +50,8 @@ def _draw_latents(axes: Any, latents: Mapping[str, np.ndarray], styles: Mapping[
     if len(wrong):
         axes.scatter(wrong[:, 0], wrong[:, 1], s=60, marker="x", color="black", label="wrong label")
     axes.set(title="Latents of the training cases\n(styles and errors were not told)", xlabel="z_0", ylabel="z_1")
-    axes.legend(fontsize=9)
+    # Below, where it hides no latent.
+    axes.legend(fontsize=9, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.12), frameon=False)
 
 
 def _draw_slice(axes: Any, style: str, folder: Path, dataset: Path) -> None:
