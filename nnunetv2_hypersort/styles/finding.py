@@ -50,8 +50,9 @@ def find_styles(
         model_folder: nnU-Net's trained-model folder, the one that holds `fold_0`, or that folder opened.
         folds: Fold numbers, or `all`; None takes all whose training is finished.
         checkpoint_name: File name of the checkpoint in each fold folder.
-        cases: How many cases are segmented in each style for the descriptions, and at most for its latent (see
-            `style_latent`); with 0, or where the images are gone, the training labels are compared instead.
+        cases: How many cases are segmented in each style for the descriptions, and at most twice as many for the latent
+            of a style that leaves a label out (see `style_latent`); with 0, or where the images are gone, the training
+            labels are compared instead.
         device: `cpu`, `cuda` or another device of PyTorch.
 
     Returns:
@@ -131,7 +132,7 @@ def _style(
     for of_fold in clusters:
         if of_fold.fold in of_style:
             fold, cluster = model.fold(of_fold.fold), of_style[of_fold.fold]
-            latent = style_latent(model, fold, of_fold, cluster, cases=cases, device=device)
+            latent = style_latent(model, fold, of_fold, cluster, cases=2 * cases, device=device)
             there[of_fold.fold] = StyleInFold(
                 tuple(latent.tolist()), of_fold.medoids[cluster], fold.record.fingerprint, cluster
             )

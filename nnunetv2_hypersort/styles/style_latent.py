@@ -15,9 +15,9 @@ from nnunetv2_hypersort.styles.segmenter import FoldSegmenter
 from nnunetv2_hypersort.styles.trained_fold import TrainedFold
 
 # How far from the other styles, as a share of the distance between them and the medoid.
-_FURTHER = (0.15, 0.3, 0.5)
-# A longer way must be worth it.
-_GAIN = 0.01
+_FURTHER = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
+# Of Dice: what leaving the medoid must gain, and what may be lost again on the way before it is given up.
+_CHANGE = 0.01
 
 
 def style_latent(
@@ -26,7 +26,7 @@ def style_latent(
     clusters: FoldClusters,
     cluster: int,
     *,
-    cases: int = 8,
+    cases: int = 16,
     device: str | torch.device = "cpu",
 ) -> np.ndarray:
     """The latent of a cluster's medoid, or one further from the other clusters that leaves out what its cases do.
@@ -34,8 +34,8 @@ def style_latent(
     What an annotation style leaves out hardly weighs in nnU-Net's loss: the Dice of a label that is not there has next
     to no gradient, so cross-entropy alone removes what the network still draws of it, and the last stray voxels weigh
     little there. Where the medoid's network draws a label that most of the nearest cases lack, latents further along
-    the line from the other clusters through the medoid are tried, and the nearest is taken whose Dice with the labels
-    of these cases is best. A label that only one of the two has counts as 0.
+    the line from the other clusters through the medoid are tried, and the one is taken whose Dice with the labels of
+    these cases is best. A label that only one of the two has counts as 0.
 
     Args:
         model: The model.
@@ -67,13 +67,14 @@ def style_latent(
     except HyperSORTError:
         return medoid
     dice, draws = _compare(segmenter, images, medoid, absent)
-    chosen, best = medoid, dice
-    if draws:
-        for share in _FURTHER:
-            candidate = medoid + share * away
-            dice, _ = _compare(segmenter, images, candidate, absent)
-            if dice > best + _GAIN:
-                chosen, best = candidate, dice
+    chosen, best = medoid, dice + _CHANGE
+    for share in _FURTHER if draws else ():
+        candidate = medoid + share * away
+        dice, _ = _compare(segmenter, images, candidate, absent)
+        if dice > best:
+            chosen, best = candidate, dice
+        elif dice < best - _CHANGE and chosen is not medoid:
+            break
     return np.asarray(chosen, dtype=np.float64)
 
 
