@@ -7,10 +7,11 @@ import numpy as np
 import torch
 
 from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.styles.case_images import evenly_spread
 from nnunetv2_hypersort.styles.fold_clusters import FoldClusters
 from nnunetv2_hypersort.styles.model_folder import ModelFolder
 from nnunetv2_hypersort.styles.overlap import dice_per_label, mean_dice
-from nnunetv2_hypersort.styles.preprocessed import PreprocessedImage, load_preprocessed
+from nnunetv2_hypersort.styles.preprocessed import load_preprocessed
 from nnunetv2_hypersort.styles.segmenter import FoldSegmenter
 from nnunetv2_hypersort.styles.trained_fold import TrainedFold
 
@@ -18,6 +19,9 @@ from nnunetv2_hypersort.styles.trained_fold import TrainedFold
 _FURTHER = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 # Of Dice: what leaving the medoid must gain, and what may be lost again on the way before it is given up.
 _CHANGE = 0.01
+# Shares of cases that have a label.
+_LEFT_OUT = 0.1
+_USUAL = 0.5
 
 
 def style_latent(
@@ -33,9 +37,10 @@ def style_latent(
 
     What an annotation style leaves out hardly weighs in nnU-Net's loss: the Dice of a label that is not there has next
     to no gradient, so cross-entropy alone removes what the network still draws of it, and the last stray voxels weigh
-    little there. Where the medoid's network draws a label that most of the nearest cases lack, latents further along
-    the line from the other clusters through the medoid are tried, and the one is taken whose Dice with the labels of
-    these cases is best. A label that only one of the two has counts as 0.
+    little there. So where nearly none of the cases nearest to the medoid has a label that most cases of other clusters
+    have, and the medoid's network draws it, latents further along the line from the other clusters through the medoid
+    are tried, and the one is taken whose Dice with the labels of these cases is best. A label that only one of the two
+    has counts as 0.
 
     Args:
         model: The model.
@@ -58,19 +63,18 @@ def style_latent(
         clusters.cases_of(cluster), key=lambda case: float(np.linalg.norm(record.latent_of(case) - medoid))
     )
     try:
-        images = [load_preprocessed(model, case) for case in members[:cases]]
-        absent = _left_out(model, images)
+        absent = _left_out(model, members[:cases], evenly_spread(sorted(others), cases))
         if not absent:
             return medoid
         # Mirroring changes little here, and takes up to eight times as long.
         segmenter = FoldSegmenter(model, replace(fold, mirror_axes=None), device)
     except HyperSORTError:
         return medoid
-    dice, draws = _compare(segmenter, images, medoid, absent)
+    dice, draws = _compare(segmenter, members[:cases], medoid, absent)
     chosen, best = medoid, dice + _CHANGE
     for share in _FURTHER if draws else ():
         candidate = medoid + share * away
-        dice, _ = _compare(segmenter, images, candidate, absent)
+        dice, _ = _compare(segmenter, members[:cases], candidate, absent)
         if dice > best:
             chosen, best = candidate, dice
         elif dice < best - _CHANGE and chosen is not medoid:
@@ -78,21 +82,33 @@ def style_latent(
     return np.asarray(chosen, dtype=np.float64)
 
 
-def _left_out(model: ModelFolder, images: Sequence[PreprocessedImage]) -> list[str]:
-    return [
-        name
-        for name, values in model.labels.items()
-        if np.mean([np.isin(image.segmentation, values).any() for image in images]) < 0.5
-    ]
+def _left_out(model: ModelFolder, members: Sequence[str], others: Sequence[str]) -> list[str]:
+    # Rare labels are absent nearly everywhere, and no matter of style.
+    here = _shares(model, members, list(model.labels))
+    seldom = [name for name, share in here.items() if share <= _LEFT_OUT]
+    return [name for name, share in _shares(model, others, seldom).items() if share >= _USUAL] if seldom else []
+
+
+def _shares(model: ModelFolder, cases: Sequence[str], labels: Sequence[str]) -> dict[str, float]:
+    """For each label the share of the cases whose training label has it."""
+    counts = dict.fromkeys(labels, 0)
+    for case in cases:
+        # One at a time: preprocessed images can be large.
+        segmentation = load_preprocessed(model, case).segmentation
+        assert segmentation is not None
+        for name in labels:
+            counts[name] += bool(np.isin(segmentation, model.labels[name]).any())
+    return {name: count / len(cases) for name, count in counts.items()}
 
 
 def _compare(
-    segmenter: FoldSegmenter, images: Sequence[PreprocessedImage], latent: np.ndarray, absent: Sequence[str]
+    segmenter: FoldSegmenter, cases: Sequence[str], latent: np.ndarray, absent: Sequence[str]
 ) -> tuple[float, bool]:
-    """Mean Dice of the images with their labels, and whether a label that should be absent is drawn in any of them."""
+    """Mean Dice of the cases with their labels, and whether a label that should be absent is drawn in any of them."""
     model = segmenter.model
     scores, draws = [], False
-    for image in images:
+    for case in cases:
+        image = load_preprocessed(model, case)
         assert image.segmentation is not None
         segmentation = segmenter.segment_preprocessed(image, latent)
         ignore = model.planned.label_manager.ignore_label

@@ -26,12 +26,12 @@ def setting(trained_model, monkeypatch):
     clusters = FoldClusters("0", {case: row // 4 for row, case in enumerate(cases)}, (cases[0], cases[4]))
     looked_at: list[float] = []
 
-    def set_up(*, labelled: int, stray_above: float):
+    def set_up(*, labelled: int, stray_above: float, labelled_elsewhere: int = 4):
         """Labels have so many voxels; the network draws them, and a stray one where latents are above a place."""
 
         def load(_model, case):
             label = np.zeros((4, 4, 4), np.int16)
-            label[0, 0, :labelled] = 1
+            label[0, 0, : labelled if case in cases[:4] else labelled_elsewhere] = 1
             return PreprocessedImage(np.zeros((1, 4, 4, 4), np.float32), label, {})
 
         class Network:
@@ -64,6 +64,13 @@ def test_what_a_style_leaves_out_moves_its_latent_away_from_the_others(setting):
     np.testing.assert_allclose(style_latent(*set_up(labelled=0, stray_above=-2), 0, cases=2), [-2, 0])
     assert sorted(set(looked_at)) == [-5, -4, -3, -2.5, -2, -1.5, -1, 0]
     assert len(looked_at) == 2 * 8
+
+
+def test_a_label_that_is_rare_everywhere_is_no_matter_of_style(setting):
+    set_up, looked_at = setting
+    rare = set_up(labelled=0, stray_above=-2, labelled_elsewhere=0)
+    np.testing.assert_array_equal(style_latent(*rare, 0), [0, 0])
+    assert looked_at == []
 
 
 def test_the_medoid_stays_where_it_leaves_out_enough_or_nothing_else_is_better(setting):
