@@ -10,6 +10,7 @@ and each of those runs is trained again without the cases that `hypersort rank` 
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.after_training import cleaned, five_folds, measures
@@ -33,6 +34,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="that of benchmarks.style_recovery")
     parser.add_argument("--config", default="default", help="settings of HyperSORT, as given there")
     parser.add_argument("--jobs", type=int, default=2, help="trainings at once, each with one thread")
+    parser.add_argument("--seeds", type=int, nargs="+", help="train again without flagged cases for these only")
     parser.add_argument("--only", choices=("folds", "cleaning", "measures"), help="only a part")
     parser.add_argument("--publish", action="store_true", help="also write the results into the repository")
     args = parser.parse_args()
@@ -45,7 +47,7 @@ def main() -> None:
             raise HyperSORTError(f"{', '.join(missing)} must be finished first: run benchmarks.style_recovery there.")
         with workplace.locked() as lock:
             jobs = _folds(workplace, args.config) if args.only in (None, "folds") else []
-            jobs += _cleaned(workplace, args.config) if args.only in (None, "cleaning") else []
+            jobs += _cleaned(workplace, args.config, args.seeds) if args.only in (None, "cleaning") else []
             if jobs:
                 run_queue(jobs, workers=args.jobs, logs=workplace.logs, keep_open=(lock,))
             if args.only in (None, "measures"):
@@ -64,12 +66,12 @@ def _folds(workplace: Workplace, config: str) -> list[Job]:
     ]
 
 
-def _cleaned(workplace: Workplace, config: str) -> list[Job]:
+def _cleaned(workplace: Workplace, config: str, seeds: Sequence[int] | None) -> list[Job]:
     runs = cleaned.cleaned_runs(config)
     flagged_by = {run.seed: run for run in runs if run.method is Method.HYPERSORT}
     jobs = []
     for run in runs:
-        if not cleaned.scores_file(workplace, run).exists():
+        if (seeds is None or run.seed in seeds) and not cleaned.scores_file(workplace, run).exists():
             # Plain nnU-Net is cleaned by the ranking of HyperSORT: both leave out the same cases.
             cleaned.prepare(workplace, run, measures.flag(workplace, flagged_by[run.seed]))
             name = cleaned.run_name(run)
