@@ -40,7 +40,8 @@ def find_clusters(latents: np.ndarray) -> Clusters:
     A Gaussian mixture is fitted whose number of components the Bayesian information criterion chooses (Schwarz 1978).
     Components are then joined where the mixture's density has no valley on the ridge between their means (Ray and
     Lindsay 2005; Hennig 2010), as one style need not be Gaussian. Components that are far thinner than the densest
-    hold the scattered latents of erroneous and unusual cases; these belong to no cluster.
+    hold the scattered latents of erroneous and unusual cases; these belong to no cluster, and neither do fewer than five
+    cases that lie together.
 
     Args:
         latents: Shape (cases, dim), finite.
@@ -63,6 +64,8 @@ def find_clusters(latents: np.ndarray) -> Clusters:
     scattered = np.delete(posterior, dense, axis=1).sum(axis=1)
     labels = np.argmax([*of_groups, scattered], axis=0)
     labels[labels == len(of_groups)] = -1
+    sizes = np.bincount(labels[labels >= 0], minlength=len(of_groups))
+    labels[np.isin(labels, np.flatnonzero(sizes < _CASES_PER_COMPONENT))] = -1
     return _ordered(labels, centred)
 
 

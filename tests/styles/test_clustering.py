@@ -32,6 +32,16 @@ def test_clusters_are_found_without_their_number_and_the_largest_comes_first(see
         assert np.linalg.norm(points[medoid] - points[clusters.labels == number].mean(0)) < 0.3
 
 
+def test_a_few_cases_that_lie_together_are_no_style():
+    points, _ = drawn([100, 60])
+    pair = np.array([[-5.0, 5.0], [-5.01, 5.0]])
+    together = find_clusters(np.concatenate([points, pair]))
+    assert len(together) == 2
+    assert list(together.labels[-2:]) == [-1, -1]
+    five = pair[0] + np.random.default_rng(1).normal(0, 0.05, (5, 2))
+    assert len(find_clusters(np.concatenate([points, five]))) == 3
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_one_style_is_one_cluster(seed):
     points, _ = drawn([200], seed=seed)
