@@ -40,8 +40,8 @@ def find_clusters(latents: np.ndarray) -> Clusters:
     A Gaussian mixture is fitted whose number of components the Bayesian information criterion chooses (Schwarz 1978).
     Components are then joined where the mixture's density has no valley on the ridge between their means (Ray and
     Lindsay 2005; Hennig 2010), as one style need not be Gaussian. Components that are far thinner than the densest
-    hold the scattered latents of erroneous and unusual cases; these belong to no cluster, and neither do fewer than five
-    cases that lie together.
+    hold the scattered latents of erroneous and unusual cases; these belong to no cluster, and neither do fewer than
+    five cases that lie together.
 
     Args:
         latents: Shape (cases, dim), finite.
