@@ -12,6 +12,7 @@ from benchmarks.style_recovery import held_out
 from benchmarks.style_recovery.datasets import SPLITS, read_split, read_truth
 from benchmarks.style_recovery.protocol import FULL, Method, Run, plan_runs
 from benchmarks.style_recovery.style_latents import NO_LATENT, choose_style_latents
+from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files import write_json
 from nnunetv2_hypersort.settings import CONFIG_VARIABLE
 
@@ -38,9 +39,18 @@ def scores_file(workplace: Workplace, run: Run) -> Path:
 
 
 def prepare(workplace: Workplace, run: Run, splits: Path) -> None:
-    """Make the dataset with the split file that `hypersort rank --exclude` wrote, unless it is there."""
+    """Make the dataset with the split file that `hypersort rank --exclude` wrote, unless it is there.
+
+    Raises:
+        HyperSORTError: It is there with the split of another ranking.
+    """
     source, target = (workplace.preprocessed / name for name in (run.dataset, dataset_name(run)))
     if (target / SPLITS).exists():
+        if (target / SPLITS).read_bytes() != splits.read_bytes():
+            raise HyperSORTError(
+                f"{target} leaves out other cases than {splits}; remove it, and what was trained on it "
+                f"({workplace.results}/cleaned-*, {scores_file(workplace, run).parent}/cleaned-*)."
+            )
         return
     shutil.rmtree(target, ignore_errors=True)
     data = f"{PLANS}_{CONFIGURATION_3D}"

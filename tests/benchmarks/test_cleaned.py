@@ -3,8 +3,11 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from benchmarks.after_training.cleaned import cleaned_runs, dataset_name, prepare
 from benchmarks.nnunet_runs.workplace import CONFIGURATION_3D, PLANS, Workplace
+from nnunetv2_hypersort.errors import HyperSORTError
 
 SPLITS = [{"train": ["a"], "val": ["c"]}]
 
@@ -29,3 +32,7 @@ def test_the_trainer_finds_the_split_without_the_flagged_cases(tmp_path: Path) -
         source / f"{PLANS}_{CONFIGURATION_3D}" / "a.b2nd"
     )
     assert json.loads((source / "splits_final.json").read_text())[0]["train"] == ["a", "b"]
+
+    (tmp_path / "splits.json").write_text(json.dumps([{"train": ["b"], "val": ["c"]}]))
+    with pytest.raises(HyperSORTError, match="leaves out other cases"):
+        prepare(workplace, run, tmp_path / "splits.json")
