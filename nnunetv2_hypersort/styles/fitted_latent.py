@@ -134,6 +134,11 @@ class Fit:
         mode, fitted = means["mode"], means["fitted"]
         if math.isnan(mode) or math.isnan(fitted):
             return "Dice is not defined: neither labels nor segmentations have foreground."
+        if fitted < mode:
+            return (
+                f"The fitted latent has the lower loss, but no higher Dice ({fitted:.3f}) than the mode ({mode:.3f}): "
+                f"the mode's style is as good for these cases, or the network is not trained well enough to tell."
+            )
         return (
             f"Of the error at the mode (1 - Dice = {1 - mode:.3f}) {fitted - mode:.3f} is style, which the fitted "
             f"latent takes away, and {1 - fitted:.3f} remains."

@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -195,5 +196,7 @@ def test_what_the_table_says():
     assert "(1 - Dice = 0.400) 0.300 is style" in text
     assert "0.100 remains" in text
     assert "mean" not in text
+    worse = replace(latents[0], dice={"case": {kind: {"a": 0.5 - 0.1 * (kind == "fitted")} for kind in dice["case"]}})
+    assert "no higher Dice (0.400) than the mode (0.500)" in Fit((worse,), shared=False).markdown()
     assert Fit(tuple(latents), shared=False).markdown().count("| mean |") == 1
     json.dumps(Fit(tuple(latents), shared=False).to_json(), allow_nan=False)
