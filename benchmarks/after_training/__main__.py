@@ -13,6 +13,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+# Before numpy and torch: on networks this small a second thread only waits.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from benchmarks.after_training import cleaned, five_folds, measures
 from benchmarks.after_training.harmonised import harmonised
 from benchmarks.after_training.tables import markdown
