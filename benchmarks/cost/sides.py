@@ -112,6 +112,8 @@ def build(
     trainer.initialize()
     trainer.network.train()
     if side.settings is not None:
+        # Training gives the cases their latents when it starts.
+        trainer._take_training_cases()
         hold(trainer, side)
     return trainer
 
