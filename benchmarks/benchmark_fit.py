@@ -31,30 +31,12 @@ import pandas as pd
 import SimpleITK
 import torch
 
-from benchmarks.style_recovery.clusters import clusters_of_styles
+from benchmarks.style_recovery.style_latents import latents_of_styles
 from nnunetv2_hypersort.files import write_json
-from nnunetv2_hypersort.styles import FoldSegmenter, ModelFolder, TrainedFold
+from nnunetv2_hypersort.styles import FoldSegmenter, ModelFolder
 from nnunetv2_hypersort.styles.fit import fit_latents
-from nnunetv2_hypersort.styles.fold_clusters import FoldClusters
 from nnunetv2_hypersort.styles.new_cases import NewCase, load_new_cases
 from nnunetv2_hypersort.styles.overlap import dice_per_label, mean_dice
-from nnunetv2_hypersort.styles.style_latent import style_latent
-
-
-def own_latent(model: ModelFolder, fold: TrainedFold, truth: pd.DataFrame, style: str) -> np.ndarray:
-    """The latent that the tools give to the cluster that holds most training cases of a style, shape (dim,)."""
-    found = FoldClusters.find(fold.record)
-    planted = truth.loc[list(found.clusters)]
-    numbers = clusters_of_styles(
-        np.asarray(list(found.clusters.values())),
-        list(planted["style"]),
-        np.asarray(planted["error"] == "none"),
-        [style],
-    )
-    number = numbers[style]
-    if number is None:
-        raise SystemExit(f"No cluster of fold {fold.name} holds cases of the style {style}.")
-    return style_latent(model, fold, found, number)
 
 
 def keep_slices(label_file: Path, output: Path, slices: np.ndarray, ignore_label: int) -> None:
@@ -91,6 +73,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     fold = model.fold(args.fold)
     segmenter = FoldSegmenter(model, fold)
     truth = pd.read_csv(args.truth, index_col="case")
+    right = truth.loc[truth["error"] == "none", "style"].to_dict()
     ending = model.dataset_json["file_ending"]
     ignore_label = max(model.planned.label_manager.all_labels) + 1
     held_out = list(np.random.default_rng(args.seed).permutation(sorted(fold.validation_cases)))
@@ -113,7 +96,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         if args.styles and style not in args.styles:
             continue
         cases = load_new_cases(model.planned, args.images, folder, others)
-        own = score(segmenter, cases, own_latent(model, fold, truth, style))
+        latent = latents_of_styles(model, fold, right, [style])[style]
+        if latent is None:
+            raise SystemExit(f"No cluster of fold {fold.name} holds cases of the style {style}.")
+        own = score(segmenter, cases, latent)
         mode = score(segmenter, cases, fold.record.mode()[1])
         references[style] = {"own_latent": float(np.mean(own)), "mode": float(np.mean(mode))}
         for draw, group in enumerate(groups):

@@ -1,6 +1,6 @@
 """The latent that predicts each planted style: that of the tools, for the cluster that holds most of its cases."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from benchmarks.style_recovery.datasets import Truth
 from benchmarks.style_recovery.protocol import Run
 from benchmarks.style_recovery.records import latents_file
 from nnunetv2_hypersort.latents import LatentChoice
-from nnunetv2_hypersort.styles import ModelFolder
+from nnunetv2_hypersort.styles import ModelFolder, TrainedFold
 from nnunetv2_hypersort.styles.fold_clusters import FoldClusters
 from nnunetv2_hypersort.styles.style_latent import style_latent
 
@@ -43,17 +43,34 @@ def choose_style_latents(model_folder: Path, run: Run, truth: Mapping[str, Truth
         return dict.fromkeys(run.mixture.styles, NO_LATENT)
     model = ModelFolder.open(model_folder, folds=(run.fold,))
     (fold,) = model.folds
+    right = {case: one.style for case, one in truth.items() if not one.is_wrong}
+    latents = latents_of_styles(model, fold, right, run.mixture.styles)
+    return {style: MODE if latent is None else _text(latent) for style, latent in latents.items()}
+
+
+def latents_of_styles(
+    model: ModelFolder, fold: TrainedFold, right: Mapping[str, str], wanted: Sequence[str]
+) -> dict[str, np.ndarray | None]:
+    """The latent that the tools give to the cluster that holds most cases of each style.
+
+    Args:
+        model: The model.
+        fold: One of its folds.
+        right: The planted style of each case without planted error.
+        wanted: Names of the styles.
+
+    Returns:
+        For each style a latent, shape (dim,), or None where none of its cases is in a cluster.
+    """
     found = FoldClusters.find(fold.record)
-    cases = list(found.clusters)
     numbers = clusters_of_styles(
-        np.asarray([found.clusters[case] for case in cases]),
-        [truth[case].style for case in cases],
-        np.asarray([not truth[case].is_wrong for case in cases]),
-        run.mixture.styles,
+        np.asarray(list(found.clusters.values())),
+        [right.get(case, "") for case in found.clusters],
+        np.asarray([case in right for case in found.clusters]),
+        wanted,
     )
     return {
-        style: MODE if number is None else _text(style_latent(model, fold, found, number))
-        for style, number in numbers.items()
+        style: None if number is None else style_latent(model, fold, found, number) for style, number in numbers.items()
     }
 
 

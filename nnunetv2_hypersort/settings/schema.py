@@ -48,7 +48,7 @@ class LatentSettings:
         start: `spectral`: all latents are zero during a warm-up, and then start from the principal components of what
             the gradients of their cases have in common from visit to visit (`CaseGradients`). `random`: they start at
             once, from a normal distribution, as published.
-        warmup_visits: Length of the warm-up of `spectral` in visits per case; never less than 1000 steps, nor more than
+        warmup_visits: Length of the warm-up of `spectral` in visits per case; never less than 500 steps, nor more than
             40 % of the training.
         init_std: Standard deviation of the normal distribution a coordinate starts from (`random`; a latent of
             `spectral` starts with a root mean square of one).

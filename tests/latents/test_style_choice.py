@@ -71,6 +71,15 @@ def test_a_style_has_its_own_latent_in_each_fold():
     assert first.style == second.style == "small"
 
 
+def test_a_style_beyond_its_medoid_says_so():
+    there = FOLDS[0]
+    beyond = Style("beyond", {"0": StyleInFold((6.0, 6.0), CASES[3], there.fingerprint, 0)})
+    at_it = Style("at_it", {"0": StyleInFold((5.0, 5.0), CASES[3], there.fingerprint, 0)})
+    book = StyleBook((beyond, at_it))
+    assert str(choose("style:beyond", [there], book)[0]).endswith(f"(near case {CASES[3]})")
+    assert str(choose("style:at_it", [there], book)[0]).endswith(f"(case {CASES[3]})")
+
+
 def test_an_unknown_style_gets_the_names_there_are():
     with pytest.raises(HyperSORTError, match=r"no style x; the styles of this model are large, small\."):
         choose("style:x", FOLDS)
