@@ -1,12 +1,18 @@
 """The benchmark of costs: counts against hand calculation, two forms of one convolution, ratios, tables."""
 
+import os
+import shutil
+from unittest import mock
+
 import pytest
 import torch
 
+from benchmarks.cost import sides
 from benchmarks.cost.low_rank_forms import make_layer, sample_by_sample, together
 from benchmarks.cost.size import SMALL_FEATURES, count_parameters
 from benchmarks.cost.step_time import take_turns, versus
 from benchmarks.cost.tables import markdown
+from benchmarks.nnunet_runs.workplace import Workplace
 
 
 def test_parameters_are_those_of_a_calculation_by_hand():
@@ -50,3 +56,21 @@ def test_tables_hold_what_was_measured_and_nothing_else():
     text = markdown({"checkpoints": {"small": sizes, "large": {"plain": {"bytes": 3e8, "ratio": 1.0}}}, "machine": {}})
     assert "| default, latents learnt | 2.1 MB (1.050x) | not written |" in text
     assert "Growth" not in text
+
+
+@pytest.mark.parametrize("name", ["plain", "default_warm_up", "default_gathering", "default", "default_one_by_one"])
+def test_a_side_takes_its_steps_in_its_phase(preprocessed, tmp_path, monkeypatch, name):
+    workplace = Workplace(tmp_path)
+    (dataset,) = (preprocessed / "nnUNet_preprocessed").iterdir()
+    shutil.copytree(dataset, workplace.preprocessed / dataset.name)
+    monkeypatch.setattr(sides, "SOURCE_DATASET", dataset.name)
+    with mock.patch.dict(os.environ):
+        trainer = sides.build(workplace, sides.SIDES[name])
+        before = [parameter.detach().clone() for parameter in trainer.network.parameters()]
+        for batch in sides.make_batches(trainer, 2):
+            sides.take_step(trainer, sides.SIDES[name], batch)
+    assert any(not torch.equal(old, new) for old, new in zip(before, trainer.network.parameters(), strict=True))
+    if name != "plain":
+        gradients = trainer.hypernetwork.case_gradients
+        assert gradients.gathering == (sides.SIDES[name].phase is not sides.Phase.LATENTS)
+        assert bool(trainer.table.values.any()) == (not gradients.gathering)

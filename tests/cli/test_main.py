@@ -64,6 +64,13 @@ def test_a_mistake_is_one_sentence_without_traceback(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+def test_a_reader_that_has_seen_enough_is_no_error():
+    command = f"{shlex.quote(sys.executable)} -m nnunetv2_hypersort.cli.main env | true; echo ${{PIPESTATUS[0]}}"
+    for _ in range(3):
+        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+        assert (done.stdout, done.stderr) == ("0\n", "")
+
+
 def test_env_keeps_what_is_there():
     first = with_our_trainers("")
     assert os.path.isdir(first)
