@@ -101,7 +101,13 @@ class LatentTable(nn.Module):
 
     @torch.no_grad()
     def step(
-        self, rows: torch.Tensor, gradients: torch.Tensor, *, lr: float, betas: tuple[float, float], eps: float = 1e-8
+        self,
+        rows: torch.Tensor,
+        gradients: torch.Tensor,
+        *,
+        lr: float | torch.Tensor,
+        betas: tuple[float, float],
+        eps: float = 1e-8,
     ) -> None:
         """Take one Adam step (Kingma and Ba 2015, algorithm 1) in the rows of the cases that were drawn.
 
@@ -112,7 +118,7 @@ class LatentTable(nn.Module):
         Args:
             rows: Shape (n,), int64; may hold a row several times.
             gradients: Shape (n, dim): the gradient of the loss by the latent of each sample.
-            lr: Learning rate.
+            lr: Learning rate, or that of each sample, shape (n,), equal for samples of one row.
             betas: Decay rates of the moments.
             eps: Added to the root of the second moment.
         """
@@ -120,13 +126,15 @@ class LatentTable(nn.Module):
         drawn, place = torch.unique(rows, return_inverse=True)
         summed = torch.zeros(len(drawn), self.dim, device=self.values.device).index_add_(0, place, gradients)
         finite = torch.isfinite(summed).all(1)
-        drawn, summed = drawn[finite], summed[finite]
+        rates = torch.zeros(len(drawn)).to(summed)
+        rates[place] = torch.as_tensor(lr).to(summed).expand(len(rows))
+        drawn, summed, rates = drawn[finite], summed[finite], rates[finite]
         steps = self.steps[drawn] + 1
         first = torch.lerp(summed, self.first_moment[drawn], betas[0])
         second = torch.lerp(summed**2, self.second_moment[drawn], betas[1])
         bias_first = 1 - betas[0] ** steps[:, None]
         bias_second = 1 - betas[1] ** steps[:, None]
-        self.values[drawn] -= lr * (first / bias_first) / ((second / bias_second).sqrt() + eps)
+        self.values[drawn] -= rates[:, None] * (first / bias_first) / ((second / bias_second).sqrt() + eps)
         self.first_moment[drawn], self.second_moment[drawn], self.steps[drawn] = first, second, steps
 
     @torch.no_grad()

@@ -310,7 +310,7 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
         with self._autocast():
             output = self.network(data, latents) if offsets is None else self.network(data, latents, offsets)
             loss = self.loss(output, target)
-            penalty = self._penalty(latents.float())
+            penalty = self._penalty(fed, latents.float())
         self._backward(loss + penalty)
         if offsets is None:
             self._step_latents(fed, latents)
@@ -366,19 +366,26 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
         if self.is_ddp:
             rows, gradients = gather_over_ranks(rows, gradients, self.configuration_manager.batch_size)
         chosen = self.settings.latent
-        self.table.step(rows, gradients, lr=chosen.lr * self._latent_decay(), betas=chosen.betas)
+        self.table.step(rows, gradients, lr=chosen.lr * self._latent_decay(rows), betas=chosen.betas)
 
-    def _latent_decay(self) -> float:
+    def _latent_decay(self, rows: torch.Tensor) -> torch.Tensor:
+        """The share of the latents' first learning rate that is left for these cases; shape (n,), on the CPU."""
         if self.settings.latent.lr_schedule is LrSchedule.CONSTANT:
-            return 1.0
-        return float((1 - self.current_epoch / self.num_epochs) ** POLY_EXPONENT)
+            return torch.ones(len(rows))
+        settling = self.settings.latent.settling_visits
+        if self._visits_per_case(self.num_epochs * self.num_iterations_per_epoch) <= settling:
+            left = torch.full((len(rows),), 1 - self.current_epoch / self.num_epochs)
+        else:
+            # Each case by its own visits, so that one that joins a continued training has its time, too.
+            left = (1 - self.table.visits[rows.to(self.table.visits.device)].float().cpu() / settling).clamp(min=0)
+        return left**POLY_EXPONENT
 
-    def _penalty(self, latents: torch.Tensor) -> torch.Tensor:
+    def _penalty(self, rows: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:
         chosen = self.settings.latent
         # The norm has no gradient at zero, which PyTorch gives as 0.
-        norm: torch.Tensor = torch.linalg.vector_norm(latents, dim=1).mean()
-        norm_weight = chosen.norm_weight * self._latent_decay()
-        return norm_weight * norm + chosen.l1_weight * latents.abs().sum(1).mean()
+        norm: torch.Tensor = torch.linalg.vector_norm(latents, dim=1)
+        norm_weight = chosen.norm_weight * self._latent_decay(rows).to(norm)
+        return (norm_weight * norm).mean() + chosen.l1_weight * latents.abs().sum(1).mean()
 
     def _gather_gradients(self, rows: torch.Tensor, offsets: torch.Tensor) -> None:
         last = self._warm_up_steps()
@@ -398,9 +405,11 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
             self.print_to_log_file(f"Warm-up ended after {step} steps: the latents have their places.")
 
     def _warm_up_steps(self) -> float:
-        per_visit = len(self.table) / self.configuration_manager.batch_size
-        wanted = max(self.settings.latent.warmup_visits * per_visit, SHORTEST_WARM_UP)
+        wanted = max(self.settings.latent.warmup_visits / self._visits_per_case(1), SHORTEST_WARM_UP)
         return float(min(wanted, LONGEST_WARM_UP * self.num_epochs * self.num_iterations_per_epoch))
+
+    def _visits_per_case(self, steps: int) -> float:
+        return steps * self.configuration_manager.batch_size / len(self.table)
 
     def _losses_of_cases(self, rows: torch.Tensor, output: Any, target: Any) -> tuple[torch.Tensor, torch.Tensor]:
         if isinstance(self.loss, DeepSupervisionWrapper):
