@@ -59,8 +59,8 @@ class LatentSettings:
             arms look like clusters.
         l1_weight: Weight of the L1 norm of a latent in the loss, as published.
         lr_schedule: Course of the latent learning rate, and of the weight of the norm.
-        settling_visits: Visits of a case over which `poly` takes its learning rate to zero, after which its latent
-            stands still; a training with fewer visits per case takes all of its epochs for that.
+        settling_visits: Visits of a case after the warm-up by which `poly` has taken the learning rate of its latent to
+            zero: from then on the latent stands still. A shorter training takes all of its epochs for that.
     """
 
     dim: int = field(default=2, metadata=checks.integer(1, 64))
@@ -72,7 +72,7 @@ class LatentSettings:
     norm_weight: float = field(default=1e-2, metadata=checks.number(0, 1e3))
     l1_weight: float = field(default=0.0, metadata=checks.number(0, 1e3))
     lr_schedule: LrSchedule = field(default=LrSchedule.POLY, metadata=checks.choice(LrSchedule))
-    settling_visits: float = field(default=40.0, metadata=checks.number(1, 1e9))
+    settling_visits: float = field(default=30.0, metadata=checks.number(1, 1e9))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -372,12 +372,16 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
         """The share of the latents' first learning rate that is left for these cases; shape (n,), on the CPU."""
         if self.settings.latent.lr_schedule is LrSchedule.CONSTANT:
             return torch.ones(len(rows))
-        settling = self.settings.latent.settling_visits
-        if self._visits_per_case(self.num_epochs * self.num_iterations_per_epoch) <= settling:
+        warm_up = 0.0
+        if self.settings.latent.start is LatentStart.SPECTRAL:
+            warm_up = self._visits_per_case(self._warm_up_steps())
+        end = warm_up + self.settings.latent.settling_visits
+        if self._visits_per_case(self.num_epochs * self.num_iterations_per_epoch) <= end:
             left = torch.full((len(rows),), 1 - self.current_epoch / self.num_epochs)
         else:
             # Each case by its own visits, so that one that joins a continued training has its time, too.
-            left = (1 - self.table.visits[rows.to(self.table.visits.device)].float().cpu() / settling).clamp(min=0)
+            stepped = self.table.steps[rows.to(self.table.steps.device)].double().cpu()
+            left = (1 - (warm_up + stepped) / end).clamp(min=0).float()
         return left**POLY_EXPONENT
 
     def _penalty(self, rows: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:
@@ -408,7 +412,7 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
         wanted = max(self.settings.latent.warmup_visits / self._visits_per_case(1), SHORTEST_WARM_UP)
         return float(min(wanted, LONGEST_WARM_UP * self.num_epochs * self.num_iterations_per_epoch))
 
-    def _visits_per_case(self, steps: int) -> float:
+    def _visits_per_case(self, steps: float) -> float:
         return steps * self.configuration_manager.batch_size / len(self.table)
 
     def _losses_of_cases(self, rows: torch.Tensor, output: Any, target: Any) -> tuple[torch.Tensor, torch.Tensor]:
