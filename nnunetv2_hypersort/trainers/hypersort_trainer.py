@@ -369,19 +369,19 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
         self.table.step(rows, gradients, lr=chosen.lr * self._latent_decay(rows), betas=chosen.betas)
 
     def _latent_decay(self, rows: torch.Tensor) -> torch.Tensor:
-        """The share of the latents' first learning rate that is left for these cases; shape (n,), on the CPU."""
+        """The share of the latents' first learning rate that is left for these cases; shape (n,)."""
+        stepped = self.table.steps[rows.to(self.table.steps.device)].float()
         if self.settings.latent.lr_schedule is LrSchedule.CONSTANT:
-            return torch.ones(len(rows))
+            return torch.ones_like(stepped)
         warm_up = 0.0
         if self.settings.latent.start is LatentStart.SPECTRAL:
             warm_up = self._visits_per_case(self._warm_up_steps())
         end = warm_up + self.settings.latent.settling_visits
         if self._visits_per_case(self.num_epochs * self.num_iterations_per_epoch) <= end:
-            left = torch.full((len(rows),), 1 - self.current_epoch / self.num_epochs)
+            left = torch.full_like(stepped, 1 - self.current_epoch / self.num_epochs)
         else:
             # Each case by its own visits, so that one that joins a continued training has its time, too.
-            stepped = self.table.steps[rows.to(self.table.steps.device)].double().cpu()
-            left = (1 - (warm_up + stepped) / end).clamp(min=0).float()
+            left = (1 - (warm_up + stepped) / end).clamp(min=0)
         return left**POLY_EXPONENT
 
     def _penalty(self, rows: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:
