@@ -40,6 +40,16 @@ def test_a_case_drawn_twice_is_stepped_once_with_the_sum():
     assert twice.steps.tolist() == twice.visits.tolist() == [0, 1]
 
 
+def test_each_sample_may_bring_its_own_learning_rate():
+    one_rate, own_rates = filled(["a", "b", "c"]), filled(["a", "b", "c"])
+    before = one_rate.values.clone()
+    rows, gradients = torch.tensor([2, 0, 2]), torch.tensor([[1.0, -2.0], [0.5, 0.25], [3.0, 1.0]])
+    one_rate.step(rows, gradients, lr=0.1, betas=(0.9, 0.999))
+    own_rates.step(rows, gradients, lr=torch.tensor([0.2, 0.0, 0.2]), betas=(0.9, 0.999))
+    assert torch.equal(own_rates.values[:2], before[:2])
+    torch.testing.assert_close(own_rates.values[2] - before[2], 2 * (one_rate.values[2] - before[2]))
+
+
 def test_a_gradient_that_is_not_finite_leaves_its_row_alone():
     table = filled(["a", "b"])
     before = table.values.clone()

@@ -280,6 +280,34 @@ def test_validating_an_older_checkpoint_leaves_the_tables_of_the_newest(make_tra
     assert (folder / "latents.csv").read_bytes() == before
 
 
+def test_in_a_long_training_latents_settle_and_then_stand_still(make_trainer):
+    # Eight cases and batches of two: three visits of a case per epoch, 18 in all.
+    config = SHORT.replace("num_epochs: 4, num_iterations_per_epoch: 4", "num_epochs: 6, num_iterations_per_epoch: 12")
+    trainer = make_trainer(config.replace("lr: 0.05", "lr: 0.05, settling_visits: 4"))
+    trainer.on_train_start()
+    start = trainer.table.values.clone()
+    trainer.run_training()
+    history = trainer.table.history
+    assert trainer.table.history_epochs.tolist() == [2, 4, 6]
+    assert trainer.table.steps.min() > 4
+    assert ((history[0] - start).norm(dim=1) > 0.05).all()
+    assert torch.equal(history[1], history[2])
+
+
+def test_a_case_that_joins_a_long_training_late_has_its_own_time_to_settle(make_trainer):
+    trainer = make_trainer(SHORT.replace("lr: 0.05", "lr: 0.05, settling_visits: 1"))
+    trainer.on_train_start()
+    table = trainer.table
+    table.steps += 1
+    table.set_cases([*table.case_ids, "joined"], init_std=0.0)
+    before = table.values.clone()
+    batch = next(trainer.dataloader_train)
+    batch["keys"] = [table.case_ids[0], "joined"]
+    trainer.train_step(batch)
+    assert torch.equal(table.values[:-1], before[:-1])
+    assert table.values[-1].abs().min() > 0.01
+
+
 def test_a_fold_beyond_the_split_file_knows_who_trains_what(make_trainer):
     trainer = make_trainer(SHORT, fold=5)
     trainer.on_train_start()
