@@ -41,7 +41,7 @@ def read_dataset_json(file: str | os.PathLike[str]) -> dict[str, Any]:
 def _read_object(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise HyperSORTError(
             f"There is no {path}; give nnU-Net's trained-model folder, the one that holds fold_0."
         ) from None

@@ -11,7 +11,7 @@ import torch
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.evaluation.volumes import PIXEL_FORMATS
 from nnunetv2_hypersort.files import write_json
-from nnunetv2_hypersort.latents import Style, StyleInFold, fold_order
+from nnunetv2_hypersort.latents import Style, StyleInFold, check_style_name, fold_order
 from nnunetv2_hypersort.styles.alignment import align_clusters
 from nnunetv2_hypersort.styles.case_images import CaseImages
 from nnunetv2_hypersort.styles.counterfactual import contrasts_of_styles
@@ -141,14 +141,22 @@ def _style(
 
 def _earlier_styles(model: ModelFolder) -> dict[str, tuple[str, ...]]:
     # A training start rewrites plans.json, so names are taken from our own file; a damaged one is replaced.
+    file = Path(model.path / STYLES_FILE)
     try:
-        content = json.loads(Path(model.path / STYLES_FILE).read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8"))
         unmatched = content["unmatched"]
-        return {
+        styles = {
             str(style["name"]): tuple(style["cases"]) for style in content["styles"] if style["name"] not in unmatched
         }
     except (OSError, ValueError, KeyError, TypeError):
         return {}
+    try:
+        for name in styles:
+            check_style_name(name)
+    except HyperSORTError as error:
+        # Users rename styles there: a name that was meant is not thrown away.
+        raise HyperSORTError(f"{file}: {error}") from error
+    return styles
 
 
 def _described(

@@ -140,6 +140,19 @@ def test_a_second_run_keeps_names_and_fitted_styles(trained_model, with_clusters
     assert book.find("style_a").folds["0"].cluster == 1
 
 
+def test_a_style_renamed_in_the_file_keeps_its_name_or_is_refused(trained_model, with_clusters):
+    with_clusters(by_parity)
+    find_styles(trained_model, cases=0)
+    file = trained_model / "styles.json"
+    written = file.read_text()
+    file.write_text(written.replace("style_a", "surgeon"))
+    assert set(find_styles(trained_model, cases=0).names) == {"surgeon", "style_b"}
+    file.write_text(written.replace("style_a", "our surgeon"))
+    with pytest.raises(HyperSORTError, match=r"styles\.json: 'our surgeon' cannot be the name of a style; use letters"):
+        find_styles(trained_model, cases=0)
+    assert "our surgeon" in file.read_text()
+
+
 def test_clusters_that_do_not_match_are_left_as_they_are(trained_model, with_clusters):
     with_clusters(lambda fold, number: number % 2 if fold == "0" else int(number in (2, 5, 0)))
     found = find_styles(trained_model, cases=0)

@@ -84,7 +84,7 @@ def test_the_fold_all_is_taken_when_there_is_no_other(trained_model):
 
 
 def test_other_folders_are_refused(trained_model, tmp_path):
-    for path in (tmp_path / "absent", trained_model / "fold_0", trained_model.parent):
+    for path in (tmp_path / "absent", trained_model / "fold_0", trained_model.parent, trained_model / "plans.json"):
         with pytest.raises(HyperSORTError, match=r"There is no .*plans\.json; give nnU-Net's trained-model folder"):
             ModelFolder.open(path)
     for fold in (0, 1):
