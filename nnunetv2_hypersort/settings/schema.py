@@ -60,7 +60,8 @@ class LatentSettings:
         l1_weight: Weight of the L1 norm of a latent in the loss, as published.
         lr_schedule: Course of the latent learning rate, and of the weight of the norm.
         settling_visits: Visits of a case after the warm-up by which `poly` has taken the learning rate of its latent to
-            zero: from then on the latent stands still. A shorter training takes all of its epochs for that.
+            zero: from then on the latent stands still. Never less than 1500 steps; a shorter training takes all of its
+            epochs for that.
     """
 
     dim: int = field(default=2, metadata=checks.integer(1, 64))

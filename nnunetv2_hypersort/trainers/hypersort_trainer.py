@@ -34,6 +34,8 @@ ADAM_LR = 3e-3
 SHORTEST_WARM_UP = 500
 LONGEST_WARM_UP = 0.4
 IGNORED_WARM_UP = 0.4
+# Steps after it that latents have at least: with few cases a network has learnt little after 30 visits of each.
+SHORTEST_SETTLING = 1500
 # What HyperSORTTrainer does in its own way without calling nnU-Net's; all else it adds to.
 _REPLACED = {"train_step", "configure_optimizers", "build_network_architecture"}
 
@@ -373,15 +375,13 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
         stepped = self.table.steps[rows.to(self.table.steps.device)].float()
         if self.settings.latent.lr_schedule is LrSchedule.CONSTANT:
             return torch.ones_like(stepped)
-        warm_up = 0.0
-        if self.settings.latent.start is LatentStart.SPECTRAL:
-            warm_up = self._visits_per_case(self._warm_up_steps())
-        end = warm_up + self.settings.latent.settling_visits
-        if self._visits_per_case(self.num_epochs * self.num_iterations_per_epoch) <= end:
+        warm_up = self._warm_up_steps() if self.settings.latent.start is LatentStart.SPECTRAL else 0.0
+        end = warm_up + max(self.settings.latent.settling_visits / self._visits_per_step(), SHORTEST_SETTLING)
+        if self.num_epochs * self.num_iterations_per_epoch <= end:
             left = torch.full_like(stepped, 1 - self.current_epoch / self.num_epochs)
         else:
             # Each case by its own visits, so that one that joins a continued training has its time, too.
-            left = (1 - (warm_up + stepped) / end).clamp(min=0)
+            left = (1 - (warm_up + stepped / self._visits_per_step()) / end).clamp(min=0)
         return left**POLY_EXPONENT
 
     def _penalty(self, rows: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:
@@ -409,11 +409,11 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
             self.print_to_log_file(f"Warm-up ended after {step} steps: the latents have their places.")
 
     def _warm_up_steps(self) -> float:
-        wanted = max(self.settings.latent.warmup_visits / self._visits_per_case(1), SHORTEST_WARM_UP)
+        wanted = max(self.settings.latent.warmup_visits / self._visits_per_step(), SHORTEST_WARM_UP)
         return float(min(wanted, LONGEST_WARM_UP * self.num_epochs * self.num_iterations_per_epoch))
 
-    def _visits_per_case(self, steps: float) -> float:
-        return steps * self.configuration_manager.batch_size / len(self.table)
+    def _visits_per_step(self) -> float:
+        return float(self.configuration_manager.batch_size / len(self.table))
 
     def _losses_of_cases(self, rows: torch.Tensor, output: Any, target: Any) -> tuple[torch.Tensor, torch.Tensor]:
         if isinstance(self.loss, DeepSupervisionWrapper):
