@@ -92,7 +92,8 @@ class HyperNetwork(nn.Module):
             parameters = self._moved(parameters, offsets)
         elif latents.shape[0] == 1:
             return self._call({name: values[0] for name, values in parameters.items()}, x)
-        if self._per_sample_names.issuperset(parameters):
+        # Not `issuperset`, which torch.compile of PyTorch 2.6 does not know.
+        if all(name in self._per_sample_names for name in parameters):
             return self._call(parameters, x)
         outputs = [
             self._call({name: values[sample] for name, values in parameters.items()}, x[sample : sample + 1])
