@@ -28,10 +28,12 @@ def main() -> int:
     args = parser.parse_args()
     for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
         os.environ[name] = str(args.work.resolve() / name)
-    os.environ["nnUNet_n_proc_DA"] = "0"
     # A forked process cannot use threads that its parent started.
     os.environ["OMP_NUM_THREADS"] = "1"
+    # Augmentation in the training process; the planner cannot do with 0.
+    os.environ.pop("nnUNet_n_proc_DA", None)
     dataset = _dataset(args.work.resolve())
+    os.environ["nnUNet_n_proc_DA"] = "0"
 
     import torch
 
