@@ -17,7 +17,7 @@ setup(
     },
     package_data={
         "nnunetv2_hypersort": ["py.typed", "ext_trainer/*.py"],
-        "nnunetv2_hypersort.reporting.report": ["page/*"],
+        "nnunetv2_hypersort.report": ["page/*"],
         "nnunetv2_hypersort.configs": ["*.yaml"],
     },
 )

@@ -33,10 +33,10 @@ import torch
 
 from benchmarks.style_recovery.style_latents import latents_of_styles
 from nnunetv2_hypersort.files import write_json
-from nnunetv2_hypersort.styles import FoldSegmenter, ModelFolder
-from nnunetv2_hypersort.styles.fit import fit_latents
-from nnunetv2_hypersort.styles.new_cases import NewCase, load_new_cases
-from nnunetv2_hypersort.styles.overlap import dice_per_label, mean_dice
+from nnunetv2_hypersort.fitting.fit import fit_latents
+from nnunetv2_hypersort.fitting.new_cases import NewCase, load_new_cases
+from nnunetv2_hypersort.images.label_overlap import dice_per_label, mean_dice
+from nnunetv2_hypersort.model import FoldSegmenter, ModelFolder
 
 
 def keep_slices(label_file: Path, output: Path, slices: np.ndarray, ignore_label: int) -> None:

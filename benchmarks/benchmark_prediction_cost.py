@@ -26,7 +26,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from nnunetv2_hypersort.latents import LATENT_VARIABLE, FoldRecord
 from nnunetv2_hypersort.settings import Settings
 from nnunetv2_hypersort.trainers import HyperSORTTrainer
-from nnunetv2_hypersort.trainers.planned_network import PLANS_SECTION
+from nnunetv2_hypersort.trainers.hypersort.planned_network import PLANS_SECTION
 
 PATCH = (40, 56, 40)
 

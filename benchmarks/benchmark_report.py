@@ -22,8 +22,8 @@ import numpy as np
 from playwright.sync_api import sync_playwright
 from scipy.ndimage import gaussian_filter
 
-from nnunetv2_hypersort.reporting.plane import LatentPlane
-from nnunetv2_hypersort.reporting.report.content import (
+from nnunetv2_hypersort.latents.plane import LatentPlane
+from nnunetv2_hypersort.report.content import (
     Column,
     Ranked,
     ReportContent,
@@ -32,8 +32,8 @@ from nnunetv2_hypersort.reporting.report.content import (
     SlicePicture,
     StylePoint,
 )
-from nnunetv2_hypersort.reporting.report.html_page import render_page
-from nnunetv2_hypersort.reporting.report.slices import CutOut, label_fields, prediction_fields
+from nnunetv2_hypersort.report.html_page import render_page
+from nnunetv2_hypersort.report.slices import CutOut, label_fields, prediction_fields
 
 CENTRES = np.array([[0.0, 0.0], [3.0, 0.0], [1.5, 2.6]])
 EPOCHS = 200

@@ -34,7 +34,7 @@ plans=$nnUNet_preprocessed/$dataset/nnUNetPlans.json
 if [ ! -f "$plans" ]; then
     nnUNetv2_extract_fingerprint -d $id -np 2 --verify_dataset_integrity
     nnUNetv2_plan_experiment -d $id
-    python -m nnunetv2_hypersort.small_plan "$plans"
+    python -m nnunetv2_hypersort.demo.small_plan "$plans"
     nnUNetv2_preprocess -d $id -c 3d_fullres -np 2
 fi
 

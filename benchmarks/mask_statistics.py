@@ -29,12 +29,12 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from nnunetv2_hypersort.dataset_conversion.perturb import draw_error, find_spec
-from nnunetv2_hypersort.dataset_conversion.perturbation.assignment import assign
-from nnunetv2_hypersort.dataset_conversion.perturbation.geometry import AXES, Grid, Labels, Mask
-from nnunetv2_hypersort.dataset_conversion.perturbation.raw_dataset import open_dataset, read_labels
-from nnunetv2_hypersort.dataset_conversion.perturbation.spec import load_spec
 from nnunetv2_hypersort.files import write_json
+from nnunetv2_hypersort.images.geometry import AXES, Grid, Labels, Mask
+from nnunetv2_hypersort.nnunet.raw_dataset import open_dataset, read_labels
+from nnunetv2_hypersort.perturbation.assignment import assign
+from nnunetv2_hypersort.perturbation.perturb import draw_error, find_spec
+from nnunetv2_hypersort.perturbation.spec import load_spec
 
 Features = dict[str, NDArray[np.float64]]
 Clusterer = Callable[[NDArray[np.float64], int, int], NDArray[np.integer]]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nnunetv2_hypersort.dataset_conversion.settings import (
+from nnunetv2_hypersort.conversion.settings import (
     LabelOptions,
     Settings,
     add_common_arguments,
@@ -18,9 +18,9 @@ from nnunetv2_hypersort.dataset_conversion.settings import (
 from nnunetv2_hypersort.errors import HyperSORTError
 
 if TYPE_CHECKING:
-    from nnunetv2_hypersort.dataset_conversion.common.cases import Problem, SourceCase
-    from nnunetv2_hypersort.dataset_conversion.common.labels import LabelPlan
-    from nnunetv2_hypersort.dataset_conversion.common.pipeline import Conversion
+    from nnunetv2_hypersort.conversion.cases import Problem, SourceCase
+    from nnunetv2_hypersort.conversion.labels import LabelPlan
+    from nnunetv2_hypersort.conversion.pipeline import Conversion
 
 NAME = "AMOS22"
 TABLE = "labeled_data_meta_0000_0599.csv"
@@ -122,7 +122,7 @@ def convert_amos22(source: str | Path, settings: Settings, options: Amos22Option
     Example:
         >>> convert_amos22("/downloads/amos22", Settings(dataset_id=218))  # doctest: +SKIP
     """
-    from nnunetv2_hypersort.dataset_conversion.common.pipeline import run_conversion
+    from nnunetv2_hypersort.conversion.pipeline import run_conversion
 
     return run_conversion(read_amos22(Path(source), options or Amos22Options()), settings)
 
@@ -133,10 +133,10 @@ def read_amos22(source: Path, options: Amos22Options) -> "Conversion":
     Raises:
         HyperSORTError: The folder is not AMOS22, its dataset.json is unusable, or a class is unknown.
     """
-    from nnunetv2_hypersort.dataset_conversion.common.discovery import find_root
-    from nnunetv2_hypersort.dataset_conversion.common.labels import plan_labels
-    from nnunetv2_hypersort.dataset_conversion.common.outputs import Description
-    from nnunetv2_hypersort.dataset_conversion.common.pipeline import Conversion
+    from nnunetv2_hypersort.conversion.discovery import find_root
+    from nnunetv2_hypersort.conversion.labels import plan_labels
+    from nnunetv2_hypersort.conversion.outputs import Description
+    from nnunetv2_hypersort.conversion.pipeline import Conversion
 
     root = find_root(source, _is_amos22, "no dataset.json beside a folder labelsTr in it")
     content = _read_json(root / "dataset.json")
@@ -238,7 +238,7 @@ def _lookup(values: Mapping[str, int], plan: "LabelPlan") -> tuple[int, ...]:
 
 
 def _read_table(root: Path) -> tuple[dict[str, dict[str, str]], list[str]]:
-    from nnunetv2_hypersort.dataset_conversion.common.discovery import read_table
+    from nnunetv2_hypersort.conversion.discovery import read_table
 
     # The table is a download of its own and ends up beside amos22 or inside it.
     for folder in (root, root.parent, root.parent.parent):
@@ -270,7 +270,7 @@ def _list_cases(
     lookup: tuple[int, ...],
     rows: Mapping[str, Mapping[str, str]],
 ) -> tuple[list["SourceCase"], list["Problem"], list[str]]:
-    from nnunetv2_hypersort.dataset_conversion.common.cases import LabelMapFile, Problem, SourceCase
+    from nnunetv2_hypersort.conversion.cases import LabelMapFile, Problem, SourceCase
 
     cases: list[SourceCase] = []
     problems: list[Problem] = []
@@ -325,18 +325,10 @@ def _listed(entries: Sequence[Any]) -> list[str]:
 
 
 def _files(root: Path, kind: str, split: str) -> dict[str, Path]:
-    from nnunetv2_hypersort.dataset_conversion.common.discovery import volumes
+    from nnunetv2_hypersort.conversion.discovery import volumes
 
     # dataset.json of task 1 says imagesVal where the folder is called imagesVa: the name of the file decides.
     found: dict[str, Path] = {}
     for ending in reversed(_FOLDERS[split]):
         found.update(volumes(root / f"{kind}{ending}"))
     return found
-
-
-if __name__ == "__main__":
-    import sys
-
-    from nnunetv2_hypersort.cli.main import main
-
-    sys.exit(main(["convert", "amos22", *sys.argv[1:]]))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nnunetv2_hypersort.dataset_conversion.settings import (
+from nnunetv2_hypersort.conversion.settings import (
     LabelOptions,
     Settings,
     add_common_arguments,
@@ -17,9 +17,9 @@ from nnunetv2_hypersort.dataset_conversion.totalsegmentator_releases import RELE
 from nnunetv2_hypersort.errors import HyperSORTError
 
 if TYPE_CHECKING:
-    from nnunetv2_hypersort.dataset_conversion.common.cases import Problem, SourceCase
-    from nnunetv2_hypersort.dataset_conversion.common.labels import LabelPlan
-    from nnunetv2_hypersort.dataset_conversion.common.pipeline import Conversion
+    from nnunetv2_hypersort.conversion.cases import Problem, SourceCase
+    from nnunetv2_hypersort.conversion.labels import LabelPlan
+    from nnunetv2_hypersort.conversion.pipeline import Conversion
 
 NAMES = {"CT": "TotalSegmentator", "MRI": "TotalSegmentatorMRI"}
 IMAGES = {"CT": "ct.nii.gz", "MRI": "mri.nii.gz"}
@@ -74,7 +74,7 @@ def convert_totalsegmentator(
         >>> settings = Settings(dataset_id=291)
         >>> convert_totalsegmentator("Totalsegmentator_dataset_v201", settings, options)  # doctest: +SKIP
     """
-    from nnunetv2_hypersort.dataset_conversion.common.pipeline import run_conversion
+    from nnunetv2_hypersort.conversion.pipeline import run_conversion
 
     return run_conversion(read_totalsegmentator(Path(source), options or TotalSegmentatorOptions()), settings)
 
@@ -85,10 +85,10 @@ def read_totalsegmentator(source: Path, options: TotalSegmentatorOptions) -> "Co
     Raises:
         HyperSORTError: The folder is not a TotalSegmentator data set, mixes CT and MRI, or a class is unknown.
     """
-    from nnunetv2_hypersort.dataset_conversion.common.discovery import find_root, read_table, visible, volumes
-    from nnunetv2_hypersort.dataset_conversion.common.labels import plan_labels
-    from nnunetv2_hypersort.dataset_conversion.common.outputs import Description
-    from nnunetv2_hypersort.dataset_conversion.common.pipeline import Conversion
+    from nnunetv2_hypersort.conversion.discovery import find_root, read_table, visible, volumes
+    from nnunetv2_hypersort.conversion.labels import plan_labels
+    from nnunetv2_hypersort.conversion.outputs import Description
+    from nnunetv2_hypersort.conversion.pipeline import Conversion
 
     root = find_root(source, _is_totalsegmentator, "no folders with ct.nii.gz or mri.nii.gz and segmentations in it")
     folders = {folder.name: folder for folder in visible(root) if folder.is_dir() and _is_case(folder)}
@@ -238,7 +238,7 @@ def _list_cases(
     plan: "LabelPlan",
     options: TotalSegmentatorOptions,
 ) -> tuple[list["SourceCase"], list["Problem"], list[str]]:
-    from nnunetv2_hypersort.dataset_conversion.common.cases import MaskFile, Problem, SourceCase
+    from nnunetv2_hypersort.conversion.cases import MaskFile, Problem, SourceCase
 
     cases: list[SourceCase] = []
     problems: list[Problem] = []
@@ -279,11 +279,3 @@ def _list_cases(
 def _some(names: Sequence[str]) -> str:
     shown = ", ".join(names[:_LISTED_NAMES])
     return shown if len(names) <= _LISTED_NAMES else f"{shown} and {len(names) - _LISTED_NAMES} more"
-
-
-if __name__ == "__main__":
-    import sys
-
-    from nnunetv2_hypersort.cli.main import main
-
-    sys.exit(main(["convert", "totalsegmentator", *sys.argv[1:]]))

@@ -68,7 +68,7 @@ def trainer_on_many_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "M
 
 def _preprocess_phantom(base: Path, count: int) -> list[str]:
     from nnunetv2_hypersort.demo.phantom import SPACING, write_phantom_dataset
-    from nnunetv2_hypersort.small_plan import shrink
+    from nnunetv2_hypersort.demo.small_plan import shrink
 
     raw = base / "nnUNet_raw" / DATASET
     write_phantom_dataset(raw, training_cases=count, test_cases=1, wrong_labels=0, seed=5)
@@ -165,7 +165,7 @@ def styled_model(trained_model: Path) -> Path:
     phantom_006; style C is cluster 2 of fold 0 alone, with medoid phantom_008. A is the largest.
     """
     from nnunetv2_hypersort.latents import Style, StyleBook, StyleInFold
-    from nnunetv2_hypersort.styles import ModelFolder
+    from nnunetv2_hypersort.model import ModelFolder
 
     model = ModelFolder.open(trained_model)
 

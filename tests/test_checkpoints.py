@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from nnunetv2_hypersort.checkpoints import only_weights_are_loaded, read_checkpoint
 from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.nnunet.checkpoints import only_weights_are_loaded, read_checkpoint
 
 
 class _Call:

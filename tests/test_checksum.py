@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from nnunetv2_hypersort.checksum import refuse_changed_weights, weights_checksum
 from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.nnunet.checksum import refuse_changed_weights, weights_checksum
 
 
 def weights() -> dict[str, torch.Tensor]:

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from nnunetv2_hypersort.devices import usable_device
 from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.nnunet.devices import usable_device
 
 
 def test_devices_that_are_there():

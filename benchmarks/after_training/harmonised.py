@@ -12,8 +12,8 @@ from benchmarks.nnunet_runs.workplace import Workplace
 from benchmarks.style_recovery import held_out
 from benchmarks.style_recovery.datasets import read_truth
 from benchmarks.style_recovery.protocol import AS_DRAWN
+from nnunetv2_hypersort.handover.harmonise import harmonise_labels
 from nnunetv2_hypersort.styles.found_styles import FoundStyles
-from nnunetv2_hypersort.styles.harmonise import harmonise_labels
 
 WRONG = "wrong label"
 

@@ -17,12 +17,12 @@ from benchmarks.style_recovery.protocol import Method, Run
 from benchmarks.style_recovery.ranking import METRICS, precision_at_k
 from benchmarks.style_recovery.records import held_out_file, read_training
 from benchmarks.style_recovery.style_latents import read_style_latents
-from nnunetv2_hypersort.styles import ModelFolder
+from nnunetv2_hypersort.model import ModelFolder
+from nnunetv2_hypersort.ranking.rank import rank_cases
+from nnunetv2_hypersort.ranking.ranking_table import RankedCase
 from nnunetv2_hypersort.styles.finding import find_styles
 from nnunetv2_hypersort.styles.fold_clusters import FoldClusters
 from nnunetv2_hypersort.styles.found_styles import FoundStyles
-from nnunetv2_hypersort.styles.rank import rank_cases
-from nnunetv2_hypersort.styles.ranking_table import RankedCase
 
 Content = dict[str, Any]
 

@@ -11,7 +11,7 @@ from benchmarks.benchmark_prediction_cost import make_plans
 from benchmarks.cost.sides import PLAIN, SIDES, build
 from benchmarks.nnunet_runs.workplace import CONFIGURATION_3D, Workplace
 from nnunetv2_hypersort.hypernetwork import FullGenerator
-from nnunetv2_hypersort.plans import PLANS_SECTION
+from nnunetv2_hypersort.nnunet.plans import PLANS_SECTION
 from nnunetv2_hypersort.settings import GeneratorKind, Settings
 from nnunetv2_hypersort.trainers import HyperSORTTrainer
 

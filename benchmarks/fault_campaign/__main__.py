@@ -40,7 +40,7 @@ def main() -> int:
     from benchmarks.fault_campaign.kills import CONFIG, clear, kill_trainings
     from benchmarks.fault_campaign.mutations import mutate_files
     from nnunetv2_hypersort.files import write_json
-    from nnunetv2_hypersort.trainers.newest_checkpoint import newest_checkpoint
+    from nnunetv2_hypersort.trainers.base.newest_checkpoint import newest_checkpoint
 
     torch.set_num_threads(1)
     config = args.work / "config.yaml"
@@ -83,7 +83,7 @@ def main() -> int:
 
 def _dataset(work: Path) -> Path:
     from nnunetv2_hypersort.demo.phantom import SPACING, write_phantom_dataset
-    from nnunetv2_hypersort.small_plan import shrink
+    from nnunetv2_hypersort.demo.small_plan import shrink
 
     folder = work / "nnUNet_preprocessed" / DATASET
     if (folder / "splits_final.json").is_file():

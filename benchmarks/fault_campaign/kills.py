@@ -20,10 +20,11 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from safetensors.numpy import load_file
 
 from nnunetv2_hypersort import files
-from nnunetv2_hypersort.checkpoints import read_checkpoint
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.trainers import HyperSORTTrainer, run_files
-from nnunetv2_hypersort.trainers.newest_checkpoint import newest_checkpoint
+from nnunetv2_hypersort.nnunet.checkpoints import read_checkpoint
+from nnunetv2_hypersort.trainers import HyperSORTTrainer
+from nnunetv2_hypersort.trainers.base.newest_checkpoint import newest_checkpoint
+from nnunetv2_hypersort.trainers.hypersort import run_files
 
 # So long that no training ends before it is killed.
 CONFIG = (

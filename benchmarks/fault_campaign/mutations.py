@@ -14,14 +14,14 @@ from typing import Any
 
 import torch
 
-from nnunetv2_hypersort.checksum import weights_checksum
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.latents import LatentChoice
+from nnunetv2_hypersort.model import ModelFolder
+from nnunetv2_hypersort.nnunet.checksum import weights_checksum
 from nnunetv2_hypersort.prediction.checks import latents_of_prediction
 from nnunetv2_hypersort.settings import Settings, load_settings
-from nnunetv2_hypersort.styles import ModelFolder
-from nnunetv2_hypersort.trainers.newest_checkpoint import read_training_checkpoint
-from nnunetv2_hypersort.trainers.stored_settings import refuse_differences, resolve_settings
+from nnunetv2_hypersort.trainers.base.newest_checkpoint import read_training_checkpoint
+from nnunetv2_hypersort.trainers.base.stored_settings import refuse_differences, resolve_settings
 
 CHECKPOINT, CONFIG = "fold_0/checkpoint_final.pth", "config.yaml"
 # File: how many of 20 mutations it gets.

@@ -12,7 +12,7 @@ from nnunetv2_hypersort.files import atomic_path, write_json
 from nnunetv2_hypersort.hypernetwork import LatentTable
 from nnunetv2_hypersort.settings import CONFIG_VARIABLE, load_settings
 from nnunetv2_hypersort.trainers import HyperSORTTrainer
-from nnunetv2_hypersort.trainers.hypersort_trainer import _pin_timed_choices
+from nnunetv2_hypersort.trainers.hypersort.hypersort_trainer import _pin_timed_choices
 
 CASE_LOSSES_FILE = "case_losses.json"
 

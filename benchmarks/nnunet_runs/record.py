@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from benchmarks.nnunet_runs.plain_trainer import CASE_LOSSES_FILE
-from nnunetv2_hypersort.trainers.run_files import HISTORY_FILE, LATENTS_FILE
+from nnunetv2_hypersort.trainers.hypersort.run_files import HISTORY_FILE, LATENTS_FILE
 
 
 @dataclass(frozen=True)

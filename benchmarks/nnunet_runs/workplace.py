@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from nnunetv2_hypersort.discovery import TRAINER_VARIABLE, with_our_trainers
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files import write_json
+from nnunetv2_hypersort.nnunet.discovery import TRAINER_VARIABLE, with_our_trainers
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIGURATION_3D = "3d_fullres"

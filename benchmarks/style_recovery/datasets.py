@@ -20,11 +20,11 @@ from benchmarks.style_recovery.protocol import (
     dataset_name,
     parts_name,
 )
-from nnunetv2_hypersort.dataset_conversion.perturb import ALL_STYLES, NO_ERROR, perturb_dataset
-from nnunetv2_hypersort.dataset_conversion.perturbation.raw_dataset import open_dataset, read_labels
+from nnunetv2_hypersort.demo.small_plan import shrink
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files import write_json
-from nnunetv2_hypersort.small_plan import shrink
+from nnunetv2_hypersort.nnunet.raw_dataset import open_dataset, read_labels
+from nnunetv2_hypersort.perturbation.perturb import ALL_STYLES, NO_ERROR, perturb_dataset
 
 PROCESSES = 2
 SPLITS = "splits_final.json"

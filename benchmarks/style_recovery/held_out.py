@@ -13,10 +13,10 @@ from benchmarks.nnunet_runs.workplace import Workplace
 from benchmarks.style_recovery.datasets import labels_in_style
 from benchmarks.style_recovery.protocol import Run
 from benchmarks.style_recovery.softmin import softmin_score
-from nnunetv2_hypersort.dataset_conversion.perturbation.raw_dataset import open_dataset, read_labels
 from nnunetv2_hypersort.evaluation import METRICS, read_label_scheme
 from nnunetv2_hypersort.evaluation.cases import Case
 from nnunetv2_hypersort.evaluation.scoring import score_cases
+from nnunetv2_hypersort.nnunet.raw_dataset import open_dataset, read_labels
 from nnunetv2_hypersort.prediction import latent_for_prediction
 
 SCORES = ("DSC", "HD95", "NSD")

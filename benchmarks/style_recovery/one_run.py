@@ -14,8 +14,8 @@ from benchmarks.style_recovery.protocol import DRY_RUN, FULL, Method, Run, plan_
 from benchmarks.style_recovery.records import held_out_file, latents_file, ranking_file, read_training, training_file
 from benchmarks.style_recovery.style_latents import NO_LATENT, choose_style_latents, read_style_latents
 from nnunetv2_hypersort.files import write_json, write_text
+from nnunetv2_hypersort.ranking.rank import rank_cases
 from nnunetv2_hypersort.settings import CONFIG_VARIABLE
-from nnunetv2_hypersort.styles.rank import rank_cases
 
 SOFTMIN = "softmin"
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from nnunetv2_hypersort.dataset_conversion.perturb import find_spec
-from nnunetv2_hypersort.dataset_conversion.perturbation.spec import load_spec
+from nnunetv2_hypersort.perturbation.perturb import find_spec
+from nnunetv2_hypersort.perturbation.spec import load_spec
 from nnunetv2_hypersort.settings import load_settings
 
 AS_DRAWN = "as_drawn"

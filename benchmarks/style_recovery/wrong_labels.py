@@ -14,7 +14,7 @@ from benchmarks.mask_statistics import mask_statistics
 from benchmarks.nnunet_runs.record import TrainingRecord
 from benchmarks.nnunet_runs.workplace import Workplace
 from benchmarks.style_recovery.protocol import Run
-from nnunetv2_hypersort.dataset_conversion.perturbation.raw_dataset import open_dataset, read_labels
+from nnunetv2_hypersort.nnunet.raw_dataset import open_dataset, read_labels
 
 Reals = NDArray[np.floating[Any]]
 NEIGHBOUR = 5

@@ -26,9 +26,9 @@ from benchmarks.two_observers.protocol import (
     Protocol,
     Run,
 )
+from nnunetv2_hypersort.demo.small_plan import shrink
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files import write_json
-from nnunetv2_hypersort.small_plan import shrink
 
 CONFIGURATION = "2d"
 PROCESSES = 2

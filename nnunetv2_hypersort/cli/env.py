@@ -4,7 +4,7 @@ import argparse
 import os
 import shlex
 
-from nnunetv2_hypersort.discovery import TRAINER_VARIABLE, with_our_trainers
+from nnunetv2_hypersort.nnunet.discovery import TRAINER_VARIABLE, with_our_trainers
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

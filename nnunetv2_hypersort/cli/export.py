@@ -24,8 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Export the style and say how to use it."""
-    from nnunetv2_hypersort.devices import usable_device
-    from nnunetv2_hypersort.styles.export import export_style
+    from nnunetv2_hypersort.handover.export import export_style
+    from nnunetv2_hypersort.nnunet.devices import usable_device
 
     exported = export_style(
         args.model,

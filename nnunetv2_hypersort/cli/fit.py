@@ -43,8 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Fit the latents and print the table."""
-    from nnunetv2_hypersort.devices import usable_device
-    from nnunetv2_hypersort.styles.fit import fit_latents
+    from nnunetv2_hypersort.fitting.fit import fit_latents
+    from nnunetv2_hypersort.nnunet.devices import usable_device
 
     fit = fit_latents(
         args.model,

@@ -19,9 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write the dataset and print what changed."""
-    from nnunetv2_hypersort.devices import usable_device
     from nnunetv2_hypersort.evaluation.surface import INSTALL_HINT, is_monai_installed
-    from nnunetv2_hypersort.styles.harmonise import CHANGES_FILE, harmonise_labels
+    from nnunetv2_hypersort.handover.harmonise import CHANGES_FILE, harmonise_labels
+    from nnunetv2_hypersort.nnunet.devices import usable_device
 
     harmonised = harmonise_labels(
         args.model,

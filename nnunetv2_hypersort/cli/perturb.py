@@ -24,8 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Plant styles and errors, and print how many of each."""
-    from nnunetv2_hypersort.dataset_conversion.perturb import perturb_dataset, summary
     from nnunetv2_hypersort.errors import HyperSORTError
+    from nnunetv2_hypersort.perturbation.perturb import perturb_dataset, summary
 
     if args.processes is not None and args.processes < 1:
         raise HyperSORTError(f"--processes is {args.processes}; it must be 1 or more.")

@@ -54,8 +54,8 @@ def run(args: argparse.Namespace) -> None:
 
     from nnunetv2.inference import predict_from_raw_data as nnunet
 
-    from nnunetv2_hypersort.checkpoints import only_weights_are_loaded
     from nnunetv2_hypersort.latents import LATENT_VARIABLE, LatentChoice
+    from nnunetv2_hypersort.nnunet.checkpoints import only_weights_are_loaded
     from nnunetv2_hypersort.prediction.checks import latents_of_prediction, refuse_other_latents
     from nnunetv2_hypersort.prediction.predict import latent_for_prediction
 

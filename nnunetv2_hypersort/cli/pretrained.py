@@ -27,8 +27,8 @@ def run(args: argparse.Namespace) -> None:
     """
     import os
 
-    from nnunetv2_hypersort.discovery import TRAINER_VARIABLE, with_our_trainers
-    from nnunetv2_hypersort.trainers.pretrained import write_pretrained_weights
+    from nnunetv2_hypersort.nnunet.discovery import TRAINER_VARIABLE, with_our_trainers
+    from nnunetv2_hypersort.trainers.hypersort.pretrained import write_pretrained_weights
 
     os.environ[TRAINER_VARIABLE] = with_our_trainers(os.environ.get(TRAINER_VARIABLE, ""))
     new = write_pretrained_weights(

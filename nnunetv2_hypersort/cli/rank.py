@@ -40,8 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Rank and print the flagged cases."""
-    from nnunetv2_hypersort.devices import usable_device
-    from nnunetv2_hypersort.styles.rank import rank_cases
+    from nnunetv2_hypersort.nnunet.devices import usable_device
+    from nnunetv2_hypersort.ranking.rank import rank_cases
 
     ranking = rank_cases(
         args.model,

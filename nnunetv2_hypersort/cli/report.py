@@ -25,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write the report and say what could not be drawn."""
-    from nnunetv2_hypersort.devices import usable_device
-    from nnunetv2_hypersort.reporting.report import write_report
+    from nnunetv2_hypersort.nnunet.devices import usable_device
+    from nnunetv2_hypersort.report import write_report
 
     files, notes = write_report(
         args.model,

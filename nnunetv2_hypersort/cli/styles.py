@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> None:
     if args.cases < 0:
         raise HyperSORTError(f"--cases is {args.cases}; give 0 or more.")
 
-    from nnunetv2_hypersort.devices import usable_device
+    from nnunetv2_hypersort.nnunet.devices import usable_device
     from nnunetv2_hypersort.styles.finding import STYLES_FILE, find_styles
 
     device = usable_device(args.device)

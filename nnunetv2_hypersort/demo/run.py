@@ -15,11 +15,11 @@ from tqdm import tqdm
 
 from nnunetv2_hypersort.demo import phantom
 from nnunetv2_hypersort.demo.picture import save_demo_picture
+from nnunetv2_hypersort.demo.small_plan import shrink
 from nnunetv2_hypersort.demo.tables import dice_by_style, dice_table, representative_cases
-from nnunetv2_hypersort.discovery import TRAINER_VARIABLE, with_our_trainers
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files import write_text
-from nnunetv2_hypersort.small_plan import shrink
+from nnunetv2_hypersort.nnunet.discovery import TRAINER_VARIABLE, with_our_trainers
 
 DATASET_ID = 900
 DATASET = f"Dataset{DATASET_ID}_HyperSORTDemo"

@@ -11,7 +11,7 @@ from nnunetv2_hypersort.evaluation.evaluate import (
     estimate_tolerance_of_annotators,
     evaluate_folders,
 )
-from nnunetv2_hypersort.evaluation.labels import LabelScheme, Structure, read_label_scheme
+from nnunetv2_hypersort.images.labels import LabelScheme, Structure, read_label_scheme
 
 __all__ = [
     "METRICS",

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunetv2_hypersort.evaluation.crops import StructureCrops
-from nnunetv2_hypersort.evaluation.labels import LabelScheme
-from nnunetv2_hypersort.evaluation.overlap import (
+from nnunetv2_hypersort.evaluation.surface import compute_surface_scores, is_monai_installed
+from nnunetv2_hypersort.images.crops import StructureCrops
+from nnunetv2_hypersort.images.labels import LabelScheme
+from nnunetv2_hypersort.images.overlap import (
     VoxelCounts,
     compute_dice,
     compute_iou,
     compute_volume_similarity,
     count_voxels,
 )
-from nnunetv2_hypersort.evaluation.surface import compute_surface_scores, is_monai_installed
 
 METRICS = ("DSC", "HD95", "NSD", "ASD", "VS")
 HIGHER_IS_BETTER = {"DSC": True, "HD95": False, "NSD": True, "ASD": False, "VS": True}

@@ -10,9 +10,7 @@ from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.evaluation.aggregation import Aggregate, aggregate, average_groups_per_case
 from nnunetv2_hypersort.evaluation.cases import Case, find_cases, name_methods, read_subjects
 from nnunetv2_hypersort.evaluation.groups import group_by_size, resolve_groups
-from nnunetv2_hypersort.evaluation.labels import LabelScheme, read_label_scheme
 from nnunetv2_hypersort.evaluation.notes import describe_cases, describe_results
-from nnunetv2_hypersort.evaluation.pool import count_processes
 from nnunetv2_hypersort.evaluation.reading import check_images
 from nnunetv2_hypersort.evaluation.score_table import ScoreTable
 from nnunetv2_hypersort.evaluation.scoring import score_cases
@@ -21,6 +19,8 @@ from nnunetv2_hypersort.evaluation.surface import is_monai_installed
 from nnunetv2_hypersort.evaluation.tables import format_groups_csv, format_markdown, format_metrics_csv
 from nnunetv2_hypersort.evaluation.tolerance import check_tolerance, estimate_tolerances, read_tolerances
 from nnunetv2_hypersort.files import write_json, write_text
+from nnunetv2_hypersort.files.pool import count_processes
+from nnunetv2_hypersort.images.labels import LabelScheme, read_label_scheme
 
 PathLike = str | os.PathLike[str]
 TOLERANCE_FILE = "nsd_tolerance.json"

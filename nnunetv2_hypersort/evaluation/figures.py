@@ -12,10 +12,10 @@ from nnunetv2_hypersort.evaluation.box_plots import draw_box_plot
 from nnunetv2_hypersort.evaluation.case_scores import METRICS
 from nnunetv2_hypersort.evaluation.cases import Case
 from nnunetv2_hypersort.evaluation.difference_plots import draw_differences
-from nnunetv2_hypersort.evaluation.labels import LabelScheme
 from nnunetv2_hypersort.evaluation.score_table import ScoreTable
 from nnunetv2_hypersort.evaluation.worst_cases import draw_worst_cases
 from nnunetv2_hypersort.files import atomic_path
+from nnunetv2_hypersort.images.labels import LabelScheme
 
 
 def draw_figures(

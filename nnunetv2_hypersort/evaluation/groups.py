@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.evaluation.labels import find_structure
+from nnunetv2_hypersort.images.labels import find_structure
 
 SIZE_GROUPS = ("small", "medium", "large")
 

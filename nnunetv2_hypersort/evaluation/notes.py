@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 from nnunetv2_hypersort.evaluation.case_scores import Presence
 from nnunetv2_hypersort.evaluation.cases import Case
-from nnunetv2_hypersort.evaluation.labels import LabelScheme
 from nnunetv2_hypersort.evaluation.score_table import ScoreTable
 from nnunetv2_hypersort.evaluation.surface import INSTALL_HINT
-from nnunetv2_hypersort.evaluation.volumes import PIXEL_FORMATS
+from nnunetv2_hypersort.images.labels import LabelScheme
+from nnunetv2_hypersort.images.volumes import PIXEL_FORMATS
 
 # Measured by benchmarks/benchmark_interval_coverage.py; see docs/evaluate.md.
 SMALL_SAMPLE = 50

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.evaluation.cases import Case
-from nnunetv2_hypersort.evaluation.crops import find_boxes
-from nnunetv2_hypersort.evaluation.labels import LabelScheme
-from nnunetv2_hypersort.evaluation.volumes import Grid, drop_flat_axes, read_grid, read_label_map
+from nnunetv2_hypersort.images.crops import find_boxes
+from nnunetv2_hypersort.images.labels import LabelScheme
+from nnunetv2_hypersort.images.volumes import Grid, drop_flat_axes, read_grid, read_label_map
 
 
 @dataclass(frozen=True)

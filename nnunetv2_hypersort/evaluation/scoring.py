@@ -7,10 +7,10 @@ from tqdm import tqdm
 
 from nnunetv2_hypersort.evaluation.case_scores import StructureScores, compute_case_scores
 from nnunetv2_hypersort.evaluation.cases import Case
-from nnunetv2_hypersort.evaluation.labels import LabelScheme
-from nnunetv2_hypersort.evaluation.pool import run_jobs
 from nnunetv2_hypersort.evaluation.reading import CaseReader, check_grids, report_problems
 from nnunetv2_hypersort.evaluation.surface import is_monai_installed
+from nnunetv2_hypersort.files.pool import run_jobs
+from nnunetv2_hypersort.images.labels import LabelScheme
 
 
 @dataclass(frozen=True)

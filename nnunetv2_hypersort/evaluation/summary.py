@@ -10,8 +10,8 @@ from nnunetv2_hypersort.evaluation.aggregation import MEAN, Aggregate
 from nnunetv2_hypersort.evaluation.bootstrap import Interval
 from nnunetv2_hypersort.evaluation.case_scores import METRICS, StructureScores
 from nnunetv2_hypersort.evaluation.cases import Case
-from nnunetv2_hypersort.evaluation.labels import LabelScheme
 from nnunetv2_hypersort.evaluation.score_table import ScoreTable
+from nnunetv2_hypersort.images.labels import LabelScheme
 
 
 def build_nnunet_summary(

@@ -12,11 +12,11 @@ from tqdm import tqdm
 
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.evaluation.cases import Case
-from nnunetv2_hypersort.evaluation.crops import StructureCrops
-from nnunetv2_hypersort.evaluation.labels import LabelScheme
-from nnunetv2_hypersort.evaluation.pool import run_jobs
 from nnunetv2_hypersort.evaluation.reading import CaseReader, check_grids, report_problems
 from nnunetv2_hypersort.evaluation.surface import compute_surface_distances
+from nnunetv2_hypersort.files.pool import run_jobs
+from nnunetv2_hypersort.images.crops import StructureCrops
+from nnunetv2_hypersort.images.labels import LabelScheme
 
 
 @dataclass(frozen=True)

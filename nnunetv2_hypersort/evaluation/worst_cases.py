@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from nnunetv2_hypersort.evaluation.cases import Case
-from nnunetv2_hypersort.evaluation.labels import LabelScheme
 from nnunetv2_hypersort.evaluation.reading import find_image
 from nnunetv2_hypersort.evaluation.score_table import ScoreTable
-from nnunetv2_hypersort.evaluation.volumes import Grid, read_grid, read_image, read_label_map
+from nnunetv2_hypersort.images.labels import LabelScheme
+from nnunetv2_hypersort.images.volumes import Grid, read_grid, read_image, read_label_map
 
 NUM_CASES = 6
 NUM_COLUMNS = 3

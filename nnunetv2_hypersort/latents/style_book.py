@@ -9,7 +9,7 @@ from typing import Any, Literal, cast, get_args
 
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.latents.fold_record import FoldRecord
-from nnunetv2_hypersort.plans import PLANS_SECTION, read_plans
+from nnunetv2_hypersort.nnunet.plans import PLANS_SECTION, read_plans
 
 STYLES_KEY = "styles"
 """Key of the styles in our section of nnU-Net's plans."""

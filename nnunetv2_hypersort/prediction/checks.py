@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from nnunetv2_hypersort.checkpoints import read_checkpoint
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.latents import ChosenLatent, FoldRecord, LatentChoice, StyleBook, choose_latents
-from nnunetv2_hypersort.plans import PLANS_SECTION, read_dataset_json, read_plans, refuse_other_plans
+from nnunetv2_hypersort.nnunet.checkpoints import read_checkpoint
+from nnunetv2_hypersort.nnunet.plans import PLANS_SECTION, read_dataset_json, read_plans, refuse_other_plans
 
 
 def latents_of_prediction(

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from nnunetv2_hypersort.checkpoints import only_weights_are_loaded
-from nnunetv2_hypersort.discovery import TRAINER_VARIABLE, with_our_trainers
 from nnunetv2_hypersort.latents import LATENT_VARIABLE, ChosenLatent, LatentChoice
+from nnunetv2_hypersort.nnunet.checkpoints import only_weights_are_loaded
+from nnunetv2_hypersort.nnunet.discovery import TRAINER_VARIABLE, with_our_trainers
 from nnunetv2_hypersort.prediction.checks import latents_of_prediction, refuse_other_latents
 
 

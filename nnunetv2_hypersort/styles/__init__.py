@@ -1,11 +1,16 @@
-"""Work with the annotation styles of a trained model."""
+"""The annotation styles of a trained model: clusters, one name over all folds, and words for how they differ."""
 
+# What belongs to `model` stood here, and can still be had from here.
+from nnunetv2_hypersort.model import (
+    FoldSegmenter,
+    ModelFolder,
+    PreprocessedImage,
+    TrainedFold,
+    load_preprocessed,
+    preprocess_files,
+)
 from nnunetv2_hypersort.styles.finding import find_styles
 from nnunetv2_hypersort.styles.found_styles import FoundStyle, FoundStyles
-from nnunetv2_hypersort.styles.model_folder import ModelFolder
-from nnunetv2_hypersort.styles.preprocessed import PreprocessedImage, load_preprocessed, preprocess_files
-from nnunetv2_hypersort.styles.segmenter import FoldSegmenter
-from nnunetv2_hypersort.styles.trained_fold import TrainedFold
 
 __all__ = [
     "FoldSegmenter",

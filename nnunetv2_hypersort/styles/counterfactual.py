@@ -7,14 +7,14 @@ import numpy as np
 import torch
 
 from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.images.orientation import axis_codes
 from nnunetv2_hypersort.latents import Style
-from nnunetv2_hypersort.orientation import axis_codes
-from nnunetv2_hypersort.styles.case_images import CaseImages, evenly_spread
-from nnunetv2_hypersort.styles.model_folder import ModelFolder
-from nnunetv2_hypersort.styles.preprocessed import PreprocessedImage
-from nnunetv2_hypersort.styles.segmenter import FoldSegmenter
+from nnunetv2_hypersort.model.case_images import CaseImages, evenly_spread
+from nnunetv2_hypersort.model.model_folder import ModelFolder
+from nnunetv2_hypersort.model.preprocessed import PreprocessedImage
+from nnunetv2_hypersort.model.segmenter import FoldSegmenter
+from nnunetv2_hypersort.model.trained_fold import TrainedFold
 from nnunetv2_hypersort.styles.style_contrast import Segmented, StyleContrast, contrast_styles
-from nnunetv2_hypersort.styles.trained_fold import TrainedFold
 
 
 def contrasts_of_styles(

@@ -9,17 +9,17 @@ from pathlib import Path
 import torch
 
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.evaluation.volumes import PIXEL_FORMATS
 from nnunetv2_hypersort.files import write_json
+from nnunetv2_hypersort.images.volumes import PIXEL_FORMATS
 from nnunetv2_hypersort.latents import Style, StyleInFold, check_style_name, fold_order
+from nnunetv2_hypersort.model.case_images import CaseImages
+from nnunetv2_hypersort.model.fitted_book import with_fitted
+from nnunetv2_hypersort.model.model_folder import ModelFolder
 from nnunetv2_hypersort.styles.alignment import align_clusters
-from nnunetv2_hypersort.styles.case_images import CaseImages
 from nnunetv2_hypersort.styles.counterfactual import contrasts_of_styles
-from nnunetv2_hypersort.styles.fitted_book import with_fitted
 from nnunetv2_hypersort.styles.fold_clusters import FoldClusters
 from nnunetv2_hypersort.styles.found_styles import FoundStyle, FoundStyles
 from nnunetv2_hypersort.styles.label_volumes import describe_label_volumes, label_volumes
-from nnunetv2_hypersort.styles.model_folder import ModelFolder
 from nnunetv2_hypersort.styles.naming import name_styles
 from nnunetv2_hypersort.styles.style_contrast import StyleContrast
 from nnunetv2_hypersort.styles.style_latent import style_latent

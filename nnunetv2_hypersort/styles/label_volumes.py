@@ -6,7 +6,7 @@ import numpy as np
 from scipy.stats import mannwhitneyu
 
 from nnunetv2_hypersort.latents import Style
-from nnunetv2_hypersort.styles.case_images import CaseImages, evenly_spread
+from nnunetv2_hypersort.model.case_images import CaseImages, evenly_spread
 from nnunetv2_hypersort.styles.wording import describe_volumes
 
 _MOST_CASES = 40

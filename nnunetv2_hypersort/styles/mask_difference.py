@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
-from nnunetv2_hypersort.orientation import AXES
+from nnunetv2_hypersort.images.orientation import AXES
 
 PLANES = {"left-right": "sagittal", "posterior-anterior": "coronal", "inferior-superior": "axial"}
 """The slices across each anatomical axis."""

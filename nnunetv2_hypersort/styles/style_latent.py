@@ -7,13 +7,13 @@ import numpy as np
 import torch
 
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.styles.case_images import evenly_spread
+from nnunetv2_hypersort.images.label_overlap import dice_per_label, mean_dice
+from nnunetv2_hypersort.model.case_images import evenly_spread
+from nnunetv2_hypersort.model.model_folder import ModelFolder
+from nnunetv2_hypersort.model.preprocessed import load_preprocessed
+from nnunetv2_hypersort.model.segmenter import FoldSegmenter
+from nnunetv2_hypersort.model.trained_fold import TrainedFold
 from nnunetv2_hypersort.styles.fold_clusters import FoldClusters
-from nnunetv2_hypersort.styles.model_folder import ModelFolder
-from nnunetv2_hypersort.styles.overlap import dice_per_label, mean_dice
-from nnunetv2_hypersort.styles.preprocessed import load_preprocessed
-from nnunetv2_hypersort.styles.segmenter import FoldSegmenter
-from nnunetv2_hypersort.styles.trained_fold import TrainedFold
 
 # How far from the other styles, as a share of the distance between them and the medoid.
 _FURTHER = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)

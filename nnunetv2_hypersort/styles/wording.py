@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from nnunetv2_hypersort.orientation import AXES
+from nnunetv2_hypersort.images.orientation import AXES
 from nnunetv2_hypersort.styles.mask_difference import PLANES
 from nnunetv2_hypersort.styles.style_contrast import Effect, StyleContrast
 

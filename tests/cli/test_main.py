@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from nnunetv2_hypersort.cli.main import VERBS, main
-from nnunetv2_hypersort.discovery import with_our_trainers
+from nnunetv2_hypersort.nnunet.discovery import with_our_trainers
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -23,8 +23,8 @@ from convert_builders import (
 )
 
 from nnunetv2_hypersort.cli.main import main
+from nnunetv2_hypersort.conversion.settings import LabelOptions, Settings
 from nnunetv2_hypersort.dataset_conversion.amos22 import Amos22Options, convert_amos22
-from nnunetv2_hypersort.dataset_conversion.settings import LabelOptions, Settings
 from nnunetv2_hypersort.errors import HyperSORTError
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from convert_builders import AFFINE, SHAPE, SHEARED, box, break_checksum, ct, load, save, truncate
 
-from nnunetv2_hypersort.dataset_conversion.common import geometry, linking, merging, nifti
+from nnunetv2_hypersort.conversion import geometry, merging, nifti
+from nnunetv2_hypersort.files import links as linking
 
 UnusableFileError = nifti.UnusableFileError
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nnunetv2_hypersort.dataset_conversion.common.labels import parse_merge, plan_labels
+from nnunetv2_hypersort.conversion.labels import parse_merge, plan_labels
 from nnunetv2_hypersort.errors import HyperSORTError
 
 CLASSES = ["spleen", "kidney_right", "kidney_left", "gallbladder", "liver"]

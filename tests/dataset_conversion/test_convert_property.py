@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
+from nnunetv2_hypersort.conversion.settings import LabelOptions, Settings
 from nnunetv2_hypersort.dataset_conversion.amos22 import Amos22Options, convert_amos22
-from nnunetv2_hypersort.dataset_conversion.settings import LabelOptions, Settings
 from nnunetv2_hypersort.dataset_conversion.totalsegmentator import TotalSegmentatorOptions, convert_totalsegmentator
 
 SHAPES = st.tuples(*[st.integers(2, 6)] * 3)

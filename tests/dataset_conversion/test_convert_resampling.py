@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from convert_builders import AFFINE, SHEARED, save
 
-from nnunetv2_hypersort.dataset_conversion.common import nifti, resampling
+from nnunetv2_hypersort.conversion import nifti, resampling
 
 SHAPE = (20, 24, 16)
 

@@ -10,9 +10,9 @@ import sys
 import pytest
 from convert_builders import ct, make_amos, save, set_nnunet_folders
 
+from nnunetv2_hypersort.conversion import pipeline, workspace
+from nnunetv2_hypersort.conversion.settings import LabelOptions, Settings, read_spacing
 from nnunetv2_hypersort.dataset_conversion.amos22 import Amos22Options, convert_amos22
-from nnunetv2_hypersort.dataset_conversion.common import pipeline, workspace
-from nnunetv2_hypersort.dataset_conversion.settings import LabelOptions, Settings, read_spacing
 from nnunetv2_hypersort.errors import HyperSORTError
 
 
@@ -133,7 +133,7 @@ def test_killed_process_leaves_nothing_that_looks_finished(raw, source):
     script = (
         "import os, signal, sys\n"
         "from nnunetv2_hypersort.cli.main import main\n"
-        "from nnunetv2_hypersort.dataset_conversion.common import converting, pipeline\n"
+        "from nnunetv2_hypersort.conversion import converting, pipeline\n"
         "original, left = converting.write_volume, [2]\n"
         "def write(path, header, values):\n"
         "    left[0] -= 1\n"
@@ -232,12 +232,3 @@ def test_help_does_not_wait_for_heavy_libraries():
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "--skip-bad" in run.stdout
     assert run.stdout.splitlines()[-1] == "[]"
-
-
-@pytest.mark.parametrize("module", ["amos22", "totalsegmentator"])
-def test_modules_run_as_commands(module, tmp_path):
-    command = [sys.executable, "-m", f"nnunetv2_hypersort.dataset_conversion.{module}", str(tmp_path), "-d", "1"]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert run.returncode == 1
-    assert "does not look like the unpacked download" in run.stderr
-    assert "Traceback" not in run.stderr

@@ -14,10 +14,10 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 
 from nnunetv2_hypersort.cli.main import main
-from nnunetv2_hypersort.dataset_conversion import perturb
-from nnunetv2_hypersort.dataset_conversion.perturb import perturb_dataset, summary
-from nnunetv2_hypersort.dataset_conversion.perturbation.spec import parse_spec
 from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.perturbation import perturb
+from nnunetv2_hypersort.perturbation.perturb import perturb_dataset, summary
+from nnunetv2_hypersort.perturbation.spec import parse_spec
 
 SPEC = {
     "styles": {
@@ -272,7 +272,7 @@ def test_an_error_without_effect_is_reported(raw_dataset, tmp_path):
     assert f"left the label as it was in {wrong}" in summary(rows)
 
 
-def test_command_line_and_module(raw_dataset, tmp_path, capsys):
+def test_command_line(raw_dataset, tmp_path, capsys):
     spec = tmp_path / "spec.yaml"
     spec.write_text(json.dumps(SPEC))
     one, two = (tmp_path / part / "Dataset902_Styles" for part in "ab")
@@ -280,9 +280,10 @@ def test_command_line_and_module(raw_dataset, tmp_path, capsys):
 
     assert main(["perturb", str(raw_dataset), str(one), *options]) == 0
     assert "as_drawn 6, front_only 2, to_the_right 4" in capsys.readouterr().out
-    module = "nnunetv2_hypersort.dataset_conversion.perturb"
     subprocess.run(
-        [sys.executable, "-m", module, str(raw_dataset), str(two), *options], check=True, capture_output=True
+        [sys.executable, "-m", "nnunetv2_hypersort.cli.main", "perturb", str(raw_dataset), str(two), *options],
+        check=True,
+        capture_output=True,
     )
     assert contents(one) == contents(two)
     assert main(["perturb", str(raw_dataset), str(one), "--spec", "nowhere.yaml"]) == 1

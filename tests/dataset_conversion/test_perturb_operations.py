@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from nnunetv2_hypersort.dataset_conversion.perturbation import operations, planted_errors
-from nnunetv2_hypersort.dataset_conversion.perturbation.geometry import Grid
+from nnunetv2_hypersort.images.geometry import Grid
+from nnunetv2_hypersort.perturbation import operations, planted_errors
 
 # Array axes are left-right, posterior-anterior, inferior-superior; the last one is three times as coarse.
 RAS = Grid((1.0, 1.0, 3.0), ("R", "A", "S"))

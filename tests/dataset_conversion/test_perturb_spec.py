@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nnunetv2_hypersort.dataset_conversion.perturb import find_spec
-from nnunetv2_hypersort.dataset_conversion.perturbation.assignment import assign, quotas
-from nnunetv2_hypersort.dataset_conversion.perturbation.label_table import LabelTable
-from nnunetv2_hypersort.dataset_conversion.perturbation.spec import load_spec, parse_spec
-from nnunetv2_hypersort.dataset_conversion.perturbation.steps import Dilate, Offset
 from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.images.label_table import LabelTable
+from nnunetv2_hypersort.perturbation.assignment import assign, quotas
+from nnunetv2_hypersort.perturbation.perturb import find_spec
+from nnunetv2_hypersort.perturbation.spec import load_spec, parse_spec
+from nnunetv2_hypersort.perturbation.steps import Dilate, Offset
 
 
 def spec_with(operations=None, errors=None, **style):

@@ -23,8 +23,8 @@ from convert_builders import (
 )
 
 from nnunetv2_hypersort.cli.main import main
+from nnunetv2_hypersort.conversion.settings import LabelOptions, Settings, read_spacing
 from nnunetv2_hypersort.dataset_conversion import totalsegmentator_releases as releases
-from nnunetv2_hypersort.dataset_conversion.settings import LabelOptions, Settings, read_spacing
 from nnunetv2_hypersort.dataset_conversion.totalsegmentator import TotalSegmentatorOptions, convert_totalsegmentator
 from nnunetv2_hypersort.errors import HyperSORTError
 

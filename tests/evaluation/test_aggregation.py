@@ -5,8 +5,8 @@ import pytest
 
 from nnunetv2_hypersort.evaluation.aggregation import aggregate
 from nnunetv2_hypersort.evaluation.case_scores import Presence, StructureScores
-from nnunetv2_hypersort.evaluation.overlap import VoxelCounts
 from nnunetv2_hypersort.evaluation.score_table import ScoreTable
+from nnunetv2_hypersort.images.overlap import VoxelCounts
 
 NAN = float("nan")
 MEAN = ("mean", "mean")

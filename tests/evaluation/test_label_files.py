@@ -10,7 +10,7 @@ import SimpleITK
 from evaluation_helpers import make_box, write_nifti
 
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.evaluation.volumes import drop_flat_axes, read_grid, read_label_map
+from nnunetv2_hypersort.images.volumes import drop_flat_axes, read_grid, read_label_map
 
 MAP = make_box((5, 6, 7), (1, 3), (2, 5), (0, 4), value=2)
 SPACING = (3.0, 2.0, 0.5)

@@ -14,8 +14,8 @@ import nibabel
 import numpy as np
 import pytest
 
-from nnunetv2_hypersort.discovery import TRAINER_VARIABLE, with_our_trainers
-from nnunetv2_hypersort.small_plan import shrink
+from nnunetv2_hypersort.demo.small_plan import shrink
+from nnunetv2_hypersort.nnunet.discovery import TRAINER_VARIABLE, with_our_trainers
 
 pytestmark = pytest.mark.integration
 

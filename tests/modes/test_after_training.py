@@ -19,10 +19,10 @@ from nnunetv2.postprocessing.remove_connected_components import entry_point_appl
 from tiny_datasets import CASES, SPLITS
 from tiny_nnunet import WIDE, read_segmentations
 
-from nnunetv2_hypersort.checkpoints import read_checkpoint
 from nnunetv2_hypersort.latents import FoldRecord, Style, StyleBook, StyleInFold
+from nnunetv2_hypersort.nnunet.checkpoints import read_checkpoint
 from nnunetv2_hypersort.trainers import HyperSORTTrainer
-from nnunetv2_hypersort.trainers.variants import HyperSORTTrainerNoMirroring
+from nnunetv2_hypersort.trainers.hypersort.variants import HyperSORTTrainerNoMirroring
 
 TRAINERS = ("HyperSORTTrainer", "HyperSORTTrainerNoMirroring")
 VALIDATED = [*SPLITS[0]["val"], *SPLITS[1]["val"]]

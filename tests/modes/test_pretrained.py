@@ -12,7 +12,7 @@ from tiny_nnunet import SHORT
 from nnunetv2_hypersort.cli.main import main
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.trainers import HyperSORTTrainer
-from nnunetv2_hypersort.trainers.pretrained import write_pretrained_weights
+from nnunetv2_hypersort.trainers.hypersort.pretrained import write_pretrained_weights
 
 LOW_RANK = SHORT + "hypernetwork: {generator: low_rank}\n"
 CPU = torch.device("cpu")

@@ -15,7 +15,8 @@ from tiny_datasets import SPLITS
 from tiny_nnunet import SHORT, read_segmentations
 
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.trainers import HyperSORTTrainer, variants
+from nnunetv2_hypersort.trainers import HyperSORTTrainer
+from nnunetv2_hypersort.trainers.hypersort import variants
 
 VARIANTS = sorted(name for name in vars(variants) if name.startswith("HyperSORTTrainer") and name != "HyperSORTTrainer")
 

@@ -12,7 +12,7 @@ from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from tiny_datasets import MODES
 
-from nnunetv2_hypersort.discovery import TRAINER_VARIABLE, with_our_trainers
+from nnunetv2_hypersort.nnunet.discovery import TRAINER_VARIABLE, with_our_trainers
 from nnunetv2_hypersort.prediction import latent_for_prediction
 from nnunetv2_hypersort.trainers import HyperSORTTrainer
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nnunetv2_hypersort.reporting.plane import LatentPlane
-from nnunetv2_hypersort.reporting.report.content import (
+from nnunetv2_hypersort.latents.plane import LatentPlane
+from nnunetv2_hypersort.report.content import (
     Column,
     LineStep,
     Note,
@@ -22,8 +22,8 @@ from nnunetv2_hypersort.reporting.report.content import (
     StyleLine,
     StylePoint,
 )
-from nnunetv2_hypersort.reporting.report.html_page import render_page
-from nnunetv2_hypersort.reporting.report.slices import CutOut, label_fields
+from nnunetv2_hypersort.report.html_page import render_page
+from nnunetv2_hypersort.report.slices import CutOut, label_fields
 
 MakeContent = Callable[..., ReportContent]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from nnunetv2_hypersort.reporting.report.content import Note, ReportContent
+from nnunetv2_hypersort.report.content import Note, ReportContent
 
 MakeContent = Callable[..., ReportContent]
 OpenPage = Callable[..., Any]

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nnunetv2_hypersort.reporting.report.slices import (
+from nnunetv2_hypersort.model import PreprocessedImage
+from nnunetv2_hypersort.report.slices import (
     CutOut,
     SliceView,
     label_fields,
     prediction_fields,
     worst_slice,
 )
-from nnunetv2_hypersort.styles import PreprocessedImage
 
 
 def view(direction: list[float], transpose_forward: tuple[int, ...], spacing: tuple[float, ...]) -> SliceView:

@@ -7,8 +7,8 @@ from typing import Any, cast
 import pytest
 
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.reporting.report.content import Column
-from nnunetv2_hypersort.reporting.report.tables import read_columns, read_ranking
+from nnunetv2_hypersort.report.content import Column
+from nnunetv2_hypersort.report.tables import read_columns, read_ranking
 
 CASES = ("liver_1", "liver_2", "liver_3")
 

@@ -12,8 +12,8 @@ import pytest
 
 from nnunetv2_hypersort.cli.main import main
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.reporting.report import write_report
-from nnunetv2_hypersort.styles import FoldSegmenter, ModelFolder
+from nnunetv2_hypersort.model import FoldSegmenter, ModelFolder
+from nnunetv2_hypersort.report import write_report
 
 
 def data_of(page: Path) -> dict[str, Any]:

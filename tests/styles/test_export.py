@@ -14,11 +14,12 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
 from nnunetv2_hypersort.cli.main import main
 from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.handover import export, style_validation
+from nnunetv2_hypersort.handover.export import export_style
+from nnunetv2_hypersort.handover.plain_model import plain_plans
+from nnunetv2_hypersort.handover.slicer import slicer_obstacles
+from nnunetv2_hypersort.model import FoldSegmenter, ModelFolder
 from nnunetv2_hypersort.prediction import latent_for_prediction
-from nnunetv2_hypersort.styles import FoldSegmenter, ModelFolder, export, style_validation
-from nnunetv2_hypersort.styles.export import export_style
-from nnunetv2_hypersort.styles.plain_model import plain_plans
-from nnunetv2_hypersort.styles.slicer import slicer_obstacles
 
 NAME = "nnUNetTrainer__nnUNetPlans_A__3d_fullres"
 HELD_OUT = {"0": ["phantom_000", "phantom_001"], "1": ["phantom_008", "phantom_009"]}
@@ -276,7 +277,7 @@ def test_another_network_than_the_planned_one_is_refused(quick, tmp_path, monkey
     from torch import nn
 
     from nnunetv2_hypersort.trainers import HyperSORTTrainer
-    from nnunetv2_hypersort.trainers.planned_network import PlannedHyperNetwork
+    from nnunetv2_hypersort.trainers.hypersort.planned_network import PlannedHyperNetwork
 
     build = HyperSORTTrainer.build_network_architecture
 

@@ -13,8 +13,9 @@ import torch
 from nnunetv2_hypersort.cli.main import main
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.latents import FoldRecord, Style, StyleInFold
+from nnunetv2_hypersort.model import ModelFolder
 from nnunetv2_hypersort.prediction import predict_from_model_folder
-from nnunetv2_hypersort.styles import ModelFolder, find_styles
+from nnunetv2_hypersort.styles import find_styles
 from nnunetv2_hypersort.styles.alignment import align_clusters
 from nnunetv2_hypersort.styles.fold_clusters import FoldClusters
 

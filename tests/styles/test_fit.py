@@ -13,10 +13,10 @@ import torch
 
 from nnunetv2_hypersort.cli.main import main
 from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.fitting.fit import fit_latents
+from nnunetv2_hypersort.fitting.fitted_latent import Fit, FittedLatent
 from nnunetv2_hypersort.latents import LatentChoice, Style, StyleBook, StyleInFold, choose_latents
-from nnunetv2_hypersort.styles import FoldSegmenter, ModelFolder
-from nnunetv2_hypersort.styles.fit import fit_latents
-from nnunetv2_hypersort.styles.fitted_latent import Fit, FittedLatent
+from nnunetv2_hypersort.model import FoldSegmenter, ModelFolder
 
 CASES = ("phantom_000", "phantom_001")
 IGNORE = 2
@@ -115,7 +115,7 @@ def test_a_name_that_exists_is_refused_before_the_work(one_style, folders, name,
     place = StyleInFold((0.0, 0.0), None, one_style.fold(0).record.fingerprint)
     one_style.write_book(one_style.book.with_style(Style("fitted_before", {"0": place}, origin="fitted")))
     plans = (one_style.path / "plans.json").read_bytes()
-    monkeypatch.setattr("nnunetv2_hypersort.styles.fit.load_new_cases", lambda *_: pytest.fail("worked"))
+    monkeypatch.setattr("nnunetv2_hypersort.fitting.fit.load_new_cases", lambda *_: pytest.fail("worked"))
     with pytest.raises(HyperSORTError, match=rf"has a style {name} already .*drawn, fitted_before"):
         fit_latents(one_style.path, *folders, folds=[0], shared=True, save_as=name)
     assert (one_style.path / "plans.json").read_bytes() == plans
@@ -140,7 +140,7 @@ def test_the_output_folder_is_new_and_goes_again_if_nothing_came_of_it(one_style
     with pytest.raises(HyperSORTError, match="exists and is not written over"):
         fit_latents(one_style.path, *folders, folds=[0], output=folders[1])
     monkeypatch.setattr(
-        "nnunetv2_hypersort.styles.fit.find_latent", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt)
+        "nnunetv2_hypersort.fitting.fit.find_latent", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt)
     )
     with pytest.raises(KeyboardInterrupt):
         fit_latents(one_style.path, *folders, folds=[0], output=tmp_path / "out", save_as="ours", shared=True)
@@ -172,7 +172,7 @@ def test_the_loss_is_that_of_the_trainer(make_trainer):
     trainer.enable_deep_supervision = False
     torch.manual_seed(0)
     output, target = torch.randn(1, 2, 8, 8, 8), torch.randint(0, 2, (1, 1, 8, 8, 8))
-    from nnunetv2_hypersort.styles.planned_model import PlannedModel
+    from nnunetv2_hypersort.model.planned_model import PlannedModel
 
     planned = PlannedModel(
         trainer.plans_manager.plans, trainer.dataset_json, trainer.configuration_name, type(trainer).__name__

@@ -6,8 +6,9 @@ import pytest
 
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.latents import Style, StyleInFold
-from nnunetv2_hypersort.styles import ModelFolder, find_styles
-from nnunetv2_hypersort.styles.fitted_book import FITTED_FILE, keep_fitted, with_fitted
+from nnunetv2_hypersort.model import ModelFolder
+from nnunetv2_hypersort.model.fitted_book import FITTED_FILE, keep_fitted, with_fitted
+from nnunetv2_hypersort.styles import find_styles
 
 
 def test_a_fitted_style_comes_back_after_a_training_start(trained_model):

@@ -13,10 +13,10 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
 from nnunetv2_hypersort.cli.main import main
 from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.handover.harmonise import harmonise_labels
 from nnunetv2_hypersort.latents import FoldRecord
+from nnunetv2_hypersort.model import FoldSegmenter, ModelFolder
 from nnunetv2_hypersort.prediction import latent_for_prediction
-from nnunetv2_hypersort.styles import FoldSegmenter, ModelFolder
-from nnunetv2_hypersort.styles.harmonise import harmonise_labels
 
 CASES = [f"phantom_{number:03d}" for number in range(10)]
 HALVES = {"0": CASES[:5], "1": CASES[5:]}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nnunetv2_hypersort.styles.label_comparison import compare_label_map
+from nnunetv2_hypersort.images.label_comparison import compare_label_map
 
 
 def test_labels_are_counted_and_differing_voxels_marked():

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from nnunetv2_hypersort.fitting.latent_search import LatentLoss, find_latent
 from nnunetv2_hypersort.hypernetwork import HyperNetwork, LatentTable, ModulationGenerator
-from nnunetv2_hypersort.styles.latent_search import LatentLoss, find_latent
 
 WIDTH = 0.2
 SQUARE = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])

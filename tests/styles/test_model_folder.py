@@ -9,8 +9,8 @@ import torch
 
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.latents import LatentChoice, StyleBook
+from nnunetv2_hypersort.model import ModelFolder
 from nnunetv2_hypersort.prediction.checks import latents_of_prediction
-from nnunetv2_hypersort.styles import ModelFolder
 
 
 def edit_checkpoint(path, change) -> None:

@@ -9,10 +9,10 @@ import pytest
 import SimpleITK
 
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.styles import ModelFolder, preprocess_files
-from nnunetv2_hypersort.styles.new_cases import load_new_cases, with_ignore_label
-from nnunetv2_hypersort.styles.partial_labels import resample_partial_label
-from nnunetv2_hypersort.styles.patches import labelled_patches
+from nnunetv2_hypersort.fitting.new_cases import load_new_cases, with_ignore_label
+from nnunetv2_hypersort.fitting.partial_labels import resample_partial_label
+from nnunetv2_hypersort.model import ModelFolder, preprocess_files
+from nnunetv2_hypersort.model.patches import labelled_patches
 
 IGNORE = 2
 

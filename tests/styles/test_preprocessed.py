@@ -7,7 +7,7 @@ import pytest
 import SimpleITK
 
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.styles import ModelFolder, load_preprocessed, preprocess_files
+from nnunetv2_hypersort.model import ModelFolder, load_preprocessed, preprocess_files
 
 
 @pytest.fixture

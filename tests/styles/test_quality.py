@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from nnunetv2_hypersort.styles import quality
+from nnunetv2_hypersort.ranking import quality
 
 NAN = math.nan
 

@@ -15,11 +15,12 @@ from nnunetv2.utilities.label_handling.label_handling import LabelManager
 from nnunetv2_hypersort.cli.main import main
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.latents import Style, StyleBook, StyleInFold
-from nnunetv2_hypersort.styles import ModelFolder, load_preprocessed, quality
+from nnunetv2_hypersort.model import ModelFolder, load_preprocessed
+from nnunetv2_hypersort.ranking import quality
+from nnunetv2_hypersort.ranking.ignore_mask import IgnoreMaskDataset
+from nnunetv2_hypersort.ranking.rank import rank_cases
+from nnunetv2_hypersort.ranking.style_fit import segmenter_without_mirroring
 from nnunetv2_hypersort.styles.clustering import find_clusters
-from nnunetv2_hypersort.styles.ignore_mask import IgnoreMaskDataset
-from nnunetv2_hypersort.styles.rank import rank_cases
-from nnunetv2_hypersort.styles.style_fit import segmenter_without_mirroring
 
 EVERY_CASE = 0.999999
 """A threshold that flags every case."""

@@ -10,8 +10,8 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
 from nnunetv2_hypersort.cli.main import main
 from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.model import FoldSegmenter, ModelFolder, load_preprocessed, preprocess_files
 from nnunetv2_hypersort.prediction import latent_for_prediction
-from nnunetv2_hypersort.styles import FoldSegmenter, ModelFolder, load_preprocessed, preprocess_files
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
 

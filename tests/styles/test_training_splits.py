@@ -5,8 +5,8 @@ import json
 import pytest
 
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.styles import ModelFolder
-from nnunetv2_hypersort.styles.training_splits import read_splits, write_splits_without
+from nnunetv2_hypersort.model import ModelFolder
+from nnunetv2_hypersort.model.training_splits import read_splits, write_splits_without
 
 SPLITS = [{"train": ["a", "b", "c"], "val": ["d"]}, {"train": ["b", "c", "d"], "val": ["a"]}]
 

@@ -10,7 +10,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from benchmarks.nnunet_runs.plain_trainer import CASE_LOSSES_FILE, PlainTrainer
 from nnunetv2_hypersort.trainers import HyperSORTTrainer
-from nnunetv2_hypersort.trainers.hypersort_trainer import _pin_timed_choices
+from nnunetv2_hypersort.trainers.hypersort.hypersort_trainer import _pin_timed_choices
 
 CONFIG = """
 training: {num_epochs: 3, num_iterations_per_epoch: 3, num_val_iterations_per_epoch: 1, save_every: 1, seed: 4,

@@ -6,7 +6,7 @@ import io
 import torch
 from torch import nn
 
-from nnunetv2_hypersort.trainers.compact_moments import compact_moments
+from nnunetv2_hypersort.trainers.base.compact_moments import compact_moments
 
 
 def steps(network: nn.Module, optimizer: torch.optim.Optimizer, seed: int) -> None:

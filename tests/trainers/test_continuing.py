@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.model import ModelFolder
 from nnunetv2_hypersort.prediction import latent_for_prediction, predict_from_model_folder
-from nnunetv2_hypersort.styles import ModelFolder
-from nnunetv2_hypersort.trainers.newest_checkpoint import newest_checkpoint
+from nnunetv2_hypersort.trainers.base.newest_checkpoint import newest_checkpoint
 
 SHORT = "training: {num_epochs: 2, num_iterations_per_epoch: 1, num_val_iterations_per_epoch: 1, seed: 3}\n"
 

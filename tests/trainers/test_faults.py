@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from nnunetv2_hypersort.checkpoints import read_checkpoint
-from nnunetv2_hypersort.checksum import weights_checksum
 from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.nnunet.checkpoints import read_checkpoint
+from nnunetv2_hypersort.nnunet.checksum import weights_checksum
 from nnunetv2_hypersort.trainers import HyperSORTTrainer
-from nnunetv2_hypersort.trainers.newest_checkpoint import newest_checkpoint
+from nnunetv2_hypersort.trainers.base.newest_checkpoint import newest_checkpoint
 
 SHORT = (
     "training: {num_epochs: 3, num_iterations_per_epoch: 2, num_val_iterations_per_epoch: 1, seed: 3, save_every: 1}\n"

@@ -15,8 +15,8 @@ from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.hypernetwork import LatentTable
 from nnunetv2_hypersort.hypernetwork.latent_table import encode_json
 from nnunetv2_hypersort.latents import FoldRecord, LatentChoice, check_style_name
-from nnunetv2_hypersort.plans import refuse_other_plans
-from nnunetv2_hypersort.trainers import run_files
+from nnunetv2_hypersort.nnunet.plans import refuse_other_plans
+from nnunetv2_hypersort.trainers.hypersort import run_files
 
 # What a file may be called on Linux: any bytes but these, which Python gives as text with lone surrogates.
 file_names = st.binary(min_size=1, max_size=20).map(

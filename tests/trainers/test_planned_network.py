@@ -10,7 +10,7 @@ from torch import nn
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.latents import FoldRecord, Style, StyleBook, StyleInFold
 from nnunetv2_hypersort.settings import Settings
-from nnunetv2_hypersort.trainers.planned_network import PlannedHyperNetwork
+from nnunetv2_hypersort.trainers.hypersort.planned_network import PlannedHyperNetwork
 
 GENERATORS = ["modulation", "low_rank", "basis", "full"]
 

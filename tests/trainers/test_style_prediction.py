@@ -10,8 +10,8 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.latents import StyleBook
+from nnunetv2_hypersort.model import ModelFolder
 from nnunetv2_hypersort.prediction import latent_for_prediction, predict_from_model_folder
-from nnunetv2_hypersort.styles import ModelFolder
 
 ONE_PROCESS = {"num_processes_preprocessing": 1, "num_processes_segmentation_export": 1, "device": "cpu"}
 

@@ -12,7 +12,8 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from safetensors.numpy import load_file
 
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.trainers import HyperSORTTrainer, hypersort_trainer
+from nnunetv2_hypersort.trainers import HyperSORTTrainer
+from nnunetv2_hypersort.trainers.hypersort import hypersort_trainer
 
 SHORT = (
     "training: {num_epochs: 4, num_iterations_per_epoch: 4, num_val_iterations_per_epoch: 1, seed: 3,\n"

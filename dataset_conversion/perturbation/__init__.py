@@ -1,1 +1,0 @@
-"""Planted annotation styles and errors: geometry, operations, spec, assignment and dataset folders."""

@@ -1,0 +1,1 @@
+"""The engine of the converters: check, convert, resume, publish."""

@@ -1,0 +1,67 @@
+"""Where voxels lie in space: are two grids the same, and does SimpleITK accept a header."""
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk  # noqa: N813  (the name everybody uses)
+
+from nnunetv2_hypersort.conversion.nifti import LEAVE_OUT, UnusableFileError, spatial_shape
+
+NOISE = 0.01
+"""Largest distance between two grids, as a part of the smallest voxel edge, that counts as float noise."""
+
+Affine = npt.NDArray[np.float64]
+
+
+def corner_distance(first: Affine, second: Affine, shape: tuple[int, int, int]) -> float:
+    """Return how far apart, in mm, two affines put the corner voxels of a grid, at the worst corner."""
+    corners = np.array([[*corner, 1] for corner in itertools.product(*((0, size - 1) for size in shape))], dtype=float)
+    return float(np.linalg.norm(corners @ (first - second).T[:, :3], axis=1).max())
+
+
+def require_same_grid(image_header: Any, other_header: Any) -> bool:
+    """Compare the grid of a label file with that of its image.
+
+    Returns:
+        True if they agree to within nnU-Net's own comparison; False if they differ by float noise, so that the image's
+        grid should be written instead.
+
+    Raises:
+        UnusableFileError: Another number of voxels, or voxels that truly lie elsewhere.
+    """
+    shape, other_shape = spatial_shape(image_header), spatial_shape(other_header)
+    if shape != other_shape:
+        raise UnusableFileError(f"has {_times(other_shape)} voxels where the image has {_times(shape)}", LEAVE_OUT)
+    affine, other = image_header.get_best_affine(), other_header.get_best_affine()
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    distance = corner_distance(affine, other, shape)
+    if distance > NOISE * spacing.min():
+        raise UnusableFileError(
+            f"lies elsewhere in space than its image (up to {distance:.3g} mm)",
+            "leave the case out with --skip-bad, or correct the header if you know which of the two is right",
+        )
+    same_zooms = np.allclose(image_header.get_zooms()[:3], other_header.get_zooms()[:3])
+    return bool(np.allclose(affine, other) and same_zooms)
+
+
+def itk_geometry(path: Path) -> npt.NDArray[np.float64] | None:
+    """Return spacing, origin and direction as SimpleITK reads them, or None where it refuses the header.
+
+    SimpleITK is nnU-Net's default reader. It refuses directions that are not orthonormal; asking it is the only test
+    that agrees with it for every combination of sform and qform.
+    """
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError:
+        return None
+    return np.array([*reader.GetSpacing(), *reader.GetOrigin(), *reader.GetDirection()], dtype=float)
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return " x ".join(str(size) for size in shape)

@@ -1,0 +1,1 @@
+"""The latent of new cases, fitted to their labels."""

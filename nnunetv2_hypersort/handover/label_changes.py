@@ -1,0 +1,120 @@
+"""How labels differ from those they replace: volume, overlap and distance of the borders, per case and label."""
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+
+import numpy as np
+
+from nnunetv2_hypersort.evaluation.cases import Case
+from nnunetv2_hypersort.evaluation.scoring import score_cases
+from nnunetv2_hypersort.images.labels import LabelScheme
+
+
+@dataclass(frozen=True)
+class LabelChange:
+    """One label of one case before and after.
+
+    Attributes:
+        case: Case identifier.
+        fold: The fold that segmented it.
+        label: Name of the label or region.
+        volume_before: In mm³ (pixels in formats without millimetres), without voxels of the ignore label.
+        volume_after: Likewise.
+        dice: Dice similarity coefficient of the two, in [0, 1]; not-a-number if both are empty.
+        hd95: 95th percentile of the distance between the borders, in mm; the image diagonal if one of the two is
+            empty, not-a-number if both are, or without MONAI.
+    """
+
+    case: str
+    fold: str
+    label: str
+    volume_before: float
+    volume_after: float
+    dice: float
+    hd95: float
+
+
+def compare_labels(
+    cases: Sequence[Case], fold_of: Mapping[str, str], labels: LabelScheme, *, num_processes: int, progress: bool = True
+) -> list[LabelChange]:
+    """Compare label maps with those they replace.
+
+    Args:
+        cases: The old label map as the reference, the new one as the only prediction.
+        fold_of: The fold that segmented each case.
+        labels: The labels.
+        num_processes: Worker processes; 1 works in this process.
+        progress: Whether to show a progress bar on standard error.
+
+    Returns:
+        One entry per case and label, those that changed most (lowest Dice) first.
+
+    Raises:
+        HyperSORTError: A label map cannot be read, has unknown values, or is on another grid than the other.
+    """
+    scores, _, _ = score_cases(
+        cases,
+        labels=labels,
+        nsd_tolerances=[0.0] * len(labels.structures),
+        num_processes=num_processes,
+        progress=progress,
+    )
+    changes = [
+        LabelChange(
+            case.name,
+            fold_of[case.name],
+            structure.name,
+            score.reference_volume,
+            score.prediction_volume,
+            score.dsc,
+            score.hd95,
+        )
+        for case, structures in zip(cases, scores[0], strict=True)
+        for structure, score in zip(labels.structures, structures, strict=True)
+    ]
+    return sorted(changes, key=lambda change: (math.isnan(change.dice), change.dice, change.case, change.label))
+
+
+def changes_as_csv(changes: Iterable[LabelChange]) -> str:
+    """The changes as CSV, one row each, with an empty field where a number is undefined."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in fields(LabelChange)], lineterminator="\n")
+    writer.writeheader()
+    for change in changes:
+        writer.writerow({column: _as_text(value) for column, value in asdict(change).items()})
+    return text.getvalue()
+
+
+def summarise_changes(changes: Sequence[LabelChange], *, shown: int = 5) -> str:
+    """A Markdown table with a row per label, and the cases that changed most.
+
+    Args:
+        changes: What `compare_labels` returned.
+        shown: How many of the changes to name.
+    """
+    lines = [
+        "| label | cases | volume (median of ratios) | Dice old/new (mean) | HD95 in mm (median) |",
+        "|---|---|---|---|---|",
+    ]
+    for label in dict.fromkeys(change.label for change in sorted(changes, key=lambda change: change.label)):
+        rows = [change for change in changes if change.label == label]
+        ratios = [row.volume_after / row.volume_before for row in rows if row.volume_before]
+        dice = [row.dice for row in rows if not math.isnan(row.dice)]
+        hd95 = [row.hd95 for row in rows if not math.isnan(row.hd95)]
+        cells = (
+            f"{np.median(ratios) - 1:+.1%}" if ratios else "",
+            f"{np.mean(dice):.4f}" if dice else "",
+            f"{np.median(hd95):.2f}" if hd95 else "",
+        )
+        lines.append(f"| {label} | {len(rows)} | {' | '.join(cells)} |")
+    most = [f"{change.case} {change.label} (Dice {change.dice:.3f})" for change in changes[:shown]]
+    return "\n".join([*lines, "", f"Changed most: {', '.join(most)}."])
+
+
+def _as_text(value: str | float) -> str:
+    if isinstance(value, str):
+        return value
+    return "" if math.isnan(value) else f"{value:.4f}".rstrip("0").rstrip(".")

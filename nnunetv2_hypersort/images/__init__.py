@@ -1,0 +1,1 @@
+"""Images and label maps: grids, readers, label tables, overlap."""

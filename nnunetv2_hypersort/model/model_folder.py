@@ -1,0 +1,195 @@
+"""nnU-Net's trained-model folder of a HyperSORT training, opened for work with its styles."""
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.files import write_json
+from nnunetv2_hypersort.latents import StyleBook, fold_order
+from nnunetv2_hypersort.latents.style_book import STYLES_KEY
+from nnunetv2_hypersort.model.planned_model import PlannedModel
+from nnunetv2_hypersort.model.trained_fold import TrainedFold
+from nnunetv2_hypersort.nnunet.checkpoints import read_checkpoint
+from nnunetv2_hypersort.nnunet.plans import PLANS_SECTION, read_dataset_json, read_plans, refuse_other_plans
+from nnunetv2_hypersort.settings import Settings
+from nnunetv2_hypersort.trainers.base.stored_settings import settings_in_plans
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A trained model: the folder that holds `fold_0`, `plans.json` and `dataset.json`.
+
+    Attributes:
+        path: The folder.
+        planned: Plans, dataset and configuration, with nnU-Net's managers for them.
+        settings: The settings that all folds were trained with.
+        folds: The trained folds, in the order of their numbers.
+    """
+
+    path: Path
+    planned: PlannedModel
+    settings: Settings
+    folds: tuple[TrainedFold, ...]
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        folds: Sequence[int | str] | None = None,
+        checkpoint_name: str = "checkpoint_final.pth",
+    ) -> "ModelFolder":
+        """Open a trained model.
+
+        Args:
+            path: The trained-model folder.
+            folds: Fold numbers, or `all`; None takes every numbered fold that has the checkpoint (`all` if there is
+                no other), and warns of those whose training is not finished.
+            checkpoint_name: File name of the checkpoint in each fold folder.
+
+        Raises:
+            HyperSORTError: The folder is not that of a trained model, a fold is missing or its training not finished,
+                the folds differ in settings, configuration or trainer, or the trainer is not HyperSORT's.
+        """
+        path = Path(path)
+        plans = read_plans(path / "plans.json")
+        dataset_json = read_dataset_json(path / "dataset.json")
+        checkpoints = _checkpoints(path, folds, checkpoint_name)
+        contents = [(file, read_checkpoint(file)) for file in checkpoints]
+        configuration, trainer_name = _the_same_training(contents)
+        for file, content in contents:
+            refuse_other_plans(plans, dataset_json, content["init_args"], source=str(file))
+        planned = PlannedModel(plans, dataset_json, configuration, trainer_name)
+        trained = tuple(TrainedFold.from_checkpoint(file, content, planned) for file, content in contents)
+        settings = settings_in_plans(plans, source=str(path / "plans.json"))
+        if settings is None:
+            raise HyperSORTError(f"{path / 'plans.json'} holds no HyperSORT settings; put that of the training back.")
+        _refuse_other_settings(settings, path, contents)
+        return cls(path, planned, settings, trained)
+
+    @property
+    def plans(self) -> dict[str, Any]:
+        """Content of `plans.json`."""
+        return self.planned.plans
+
+    @property
+    def dataset_json(self) -> dict[str, Any]:
+        """Content of `dataset.json`."""
+        return self.planned.dataset_json
+
+    @property
+    def configuration(self) -> str:
+        """Such as `3d_fullres`."""
+        return self.planned.configuration
+
+    @property
+    def dataset_name(self) -> str:
+        """Such as `Dataset004_Hippocampus`."""
+        return str(self.plans["dataset_name"])
+
+    @cached_property
+    def labels(self) -> dict[str, int | tuple[int, ...]]:
+        """The foreground labels by name, without background and ignore: a value, or the values of a region."""
+        return {
+            name: tuple(value) if isinstance(value, list | tuple) else int(value)
+            for name, value in self.dataset_json["labels"].items()
+            if name not in ("background", "ignore")
+        }
+
+    @property
+    def book(self) -> StyleBook:
+        """The styles of the model, as they stood in `plans.json` when it was opened or were written since."""
+        return StyleBook.from_plans(self.plans, source=str(self.path / "plans.json"))
+
+    def write_book(self, book: StyleBook) -> None:
+        """Write the styles into `plans.json`, from where they reach nnU-Net's predictor; all else stays as it is.
+
+        Raises:
+            HyperSORTError: The file cannot be read any more.
+            OSError: It cannot be written.
+        """
+        plans = read_plans(self.path / "plans.json")
+        for content in (plans, self.plans):
+            content.setdefault(PLANS_SECTION, {})[STYLES_KEY] = book.to_plans_section()
+        write_json(self.path / "plans.json", plans)
+
+    def fold(self, name: int | str) -> TrainedFold:
+        """An opened fold by its name.
+
+        Raises:
+            HyperSORTError: That fold was not opened.
+        """
+        for fold in self.folds:
+            if fold.name == str(name):
+                return fold
+        raise HyperSORTError(f"Fold {name} is not among the folds {', '.join(fold.name for fold in self.folds)}.")
+
+    def preprocessed_folder(self) -> Path | None:
+        """The dataset's folder in nnUNet_preprocessed, or None if it is gone or the variable is not set."""
+        return _dataset_folder("nnUNet_preprocessed", self.dataset_name)
+
+    def preprocessed_cases_folder(self) -> Path | None:
+        """The folder with the preprocessed cases of the configuration, or None."""
+        dataset = self.preprocessed_folder()
+        folder = dataset / self.planned.configuration_manager.data_identifier if dataset else None
+        return folder if folder and folder.is_dir() else None
+
+    def raw_folder(self) -> Path | None:
+        """The dataset's folder in nnUNet_raw, or None if it is gone or the variable is not set."""
+        return _dataset_folder("nnUNet_raw", self.dataset_name)
+
+
+def _checkpoints(path: Path, folds: Sequence[int | str] | None, checkpoint_name: str) -> list[Path]:
+    begun = sorted((folder.name.removeprefix("fold_") for folder in path.glob("fold_*")), key=fold_order)
+    finished = [name for name in begun if (path / f"fold_{name}" / checkpoint_name).is_file()]
+    if folds is None:
+        numbered = [name for name in finished if name.isdigit()]
+        unfinished = [name for name in begun if name.isdigit() and name not in numbered]
+        if numbered and unfinished:
+            warnings.warn(
+                f"Fold {', '.join(unfinished)} of {path} has no {checkpoint_name} and is left out.", stacklevel=3
+            )
+        chosen = numbered or finished
+    else:
+        chosen = sorted({str(fold) for fold in folds}, key=fold_order)
+    missing = [name for name in chosen if name not in finished]
+    if missing or not chosen:
+        which = f"fold {', '.join(missing)} of {path}" if missing else f"any fold of {path}"
+        raise HyperSORTError(
+            f"There is no {checkpoint_name} in {which}; folds with one: {', '.join(finished) or 'none'}. Finish the "
+            f"training (nnUNetv2_train ... --c), choose other folds with `-f` or another checkpoint with `-chk`."
+        )
+    return [path / f"fold_{name}" / checkpoint_name for name in chosen]
+
+
+def _the_same_training(contents: Sequence[tuple[Path, Mapping[str, Any]]]) -> tuple[str, str]:
+    trainings = {
+        path: (str(content["init_args"].get("configuration")), content["trainer_name"]) for path, content in contents
+    }
+    if len(set(trainings.values())) > 1:
+        listed = "; ".join(f"{path}: {configuration}, {name}" for path, (configuration, name) in trainings.items())
+        raise HyperSORTError(f"The folds are of different trainings ({listed}); move those that do not belong away.")
+    return next(iter(trainings.values()))
+
+
+def _refuse_other_settings(settings: Settings, path: Path, contents: Sequence[tuple[Path, Mapping[str, Any]]]) -> None:
+    for file, content in contents:
+        stored = settings_in_plans(content["init_args"].get("plans"), source=str(file))
+        differences = settings.differences(stored) if stored else []
+        if differences:
+            listed = "; ".join(f"{key} is {ours!r} there and {theirs!r} here" for key, ours, theirs in differences)
+            raise HyperSORTError(
+                f"{file} was trained with other settings than {path / 'plans.json'} states ({listed}): train all folds "
+                f"with the same settings, or leave this fold out with `-f`."
+            )
+
+
+def _dataset_folder(variable: str, dataset_name: str) -> Path | None:
+    root = os.environ.get(variable)
+    folder = Path(root) / dataset_name if root else None
+    return folder if folder and folder.is_dir() else None

@@ -1,0 +1,1 @@
+"""Known annotation styles and errors, planted in the labels of a data set."""

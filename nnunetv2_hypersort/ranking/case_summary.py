@@ -1,0 +1,72 @@
+"""One case's evidence of all folds, summed up."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+from nnunetv2_hypersort.ranking.fold_evidence import CaseEvidence
+from nnunetv2_hypersort.ranking.quality import OUTLYING, mean_of_known, quality
+from nnunetv2_hypersort.ranking.ranking_table import RankedCase
+
+
+def summarise_case(
+    case: str, evidence: Mapping[str, CaseEvidence], style_name: Callable[[str, int], str | None]
+) -> RankedCase:
+    """Sum up what the folds say about a case.
+
+    Each part of the outlyingness is the mean over the folds, of the disagreement that of the folds which trained on
+    the case and that of the folds which did not, in equal shares: only the latter cannot have learned the label.
+
+    Args:
+        case: Case identifier.
+        evidence: By the name of the fold, at least one.
+        style_name: Gives the name of a cluster of a fold; empty for no style, None if the fold's have no names.
+    """
+    trained = {fold: found for fold, found in evidence.items() if not found.held_out}
+    held_out = {fold: found for fold, found in evidence.items() if found.held_out}
+    named = (style_name(fold, found.cluster) for fold, found in (trained or held_out).items())
+    names = Counter(name for name in named if name is not None)
+    parts = {
+        "disagreement": _mean(
+            _mean(*(found.disagreement_z for found in trained.values())),
+            _mean(*(found.disagreement_z for found in held_out.values())),
+        ),
+        "loss": _mean(*(found.loss_z for found in trained.values())),
+        "isolation": _mean(*(found.isolation_z for found in trained.values())),
+    }
+    fits = [found.fit for found in evidence.values() if found.fit is not None]
+    outlyingness = _mean(*parts.values())
+    return RankedCase(
+        case=case,
+        quality=float(quality(outlyingness)),
+        style=names.most_common(1)[0][0] if names else "",
+        folds=tuple(trained),
+        reason=_reason(parts, evidence),
+        held_out=tuple(held_out),
+        outlyingness=outlyingness,
+        loss=_mean(*(found.loss for found in trained.values())),
+        agreement=_mean(*(fit.agreement for fit in fits)),
+        doubtful_mm3=_mean(*(fit.doubtful_mm3 for fit in fits)),
+        loss_z=parts["loss"],
+        isolation_z=parts["isolation"],
+        disagreement_z=parts["disagreement"],
+    )
+
+
+def _reason(parts: Mapping[str, float], evidence: Mapping[str, CaseEvidence]) -> str:
+    def describe(part: str) -> str:
+        if part == "disagreement":
+            fits = [found.fit for found in evidence.values() if found.fit is not None]
+            worst = min((fit.worst_label for fit in fits if fit.worst_label), key=lambda entry: entry[1], default=None)
+            where = f", worst in {worst[0]}" if worst else ""
+            return f"disagrees with every style (agreement {_mean(*(fit.agreement for fit in fits)):.2f}{where})"
+        if part == "loss":
+            return f"high loss ({_mean(*(found.loss for found in evidence.values())):.2f})"
+        return "isolated latent"
+
+    outlying = [part for part, value in parts.items() if value > OUTLYING]
+    return "; ".join(describe(part) for part in sorted(outlying, key=lambda part: -parts[part]))
+
+
+def _mean(*values: float) -> float:
+    return float(mean_of_known([[value] for value in values])[0]) if values else math.nan

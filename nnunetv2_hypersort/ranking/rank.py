@@ -1,0 +1,187 @@
+"""Rank the training cases of a model by the quality of their labels."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.model.model_folder import ModelFolder
+from nnunetv2_hypersort.model.preprocessed import preprocessed_cases
+from nnunetv2_hypersort.model.training_splits import check_splits_file, read_splits, write_splits_without
+from nnunetv2_hypersort.ranking.case_summary import summarise_case
+from nnunetv2_hypersort.ranking.fold_evidence import CaseEvidence, gather_evidence
+from nnunetv2_hypersort.ranking.ignore_mask import IgnoreMaskDataset
+from nnunetv2_hypersort.ranking.ranking_table import RANKING_FILE, RankedCase, write_ranking
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The training cases of a model, the worst label first.
+
+    Attributes:
+        cases: All cases of the split that could be judged; those without any evidence come last.
+        threshold: Labels with a lower quality are flagged.
+        file: The table that was written.
+        notes: What was left out, and what to do about it.
+    """
+
+    cases: tuple[RankedCase, ...]
+    threshold: float
+    file: Path
+    notes: tuple[str, ...]
+
+    @property
+    def flagged(self) -> tuple[RankedCase, ...]:
+        """The cases whose quality is below the threshold."""
+        return tuple(case for case in self.cases if case.quality < self.threshold)
+
+
+def rank_cases(
+    model_folder: str | os.PathLike[str],
+    *,
+    folds: Sequence[int | str] | None = None,
+    checkpoint_name: str = "checkpoint_final.pth",
+    threshold: float = 0.5,
+    ignore_mask: str | os.PathLike[str] | None = None,
+    exclude: str | os.PathLike[str] | None = None,
+    predict: bool = True,
+    device: str = "cpu",
+    progress: bool = True,
+) -> Ranking:
+    """Give every training case of a dataset a label quality, and write `case_ranking.csv` into the model folder.
+
+    What counts is described in `quality`. A case that no fold trained on, as none but fold 0 is trained, is judged by
+    the predictions of the folds that held it out.
+
+    Args:
+        model_folder: nnU-Net's trained-model folder, the one that holds `fold_0`.
+        folds: Fold numbers, or `all`; None takes all that are trained.
+        checkpoint_name: File name of the checkpoint in each fold folder.
+        threshold: Labels with a lower quality are flagged, in (0, 1). 0.5 means: on average over loss, isolation and
+            disagreement, 3.5 robust standard deviations worse than what is usual in the style.
+        ignore_mask: Also write the raw dataset anew to this folder, with the ignore label in the doubtful voxels of
+            the flagged cases.
+        exclude: Also write nnU-Net's splits to this file, without the flagged cases in the training of any fold.
+        predict: Whether to compare labels with predictions, which takes nearly all of the time.
+        device: Where to predict: `cpu`, `cuda` or another device of PyTorch.
+        progress: Whether to show a progress bar on standard error.
+
+    Returns:
+        The ranking.
+
+    Raises:
+        HyperSORTError: The folder is not that of a trained model, a fold is not finished, an output exists, or what it
+            needs is gone.
+        OSError: An output cannot be written.
+    """
+    if not 0 < threshold < 1:
+        raise HyperSORTError(f"The threshold is {threshold:g}; give a quality between 0 and 1, such as 0.5.")
+    model = ModelFolder.open(model_folder, folds=folds, checkpoint_name=checkpoint_name)
+    known = _known_cases(model)
+    predictable, missing = _predictable_cases(model, known) if predict else (set(), "Predictions were left out.")
+    splits = None
+    if exclude is not None:
+        check_splits_file(exclude)
+        splits = read_splits(model)
+    if ignore_mask is not None and not predictable:
+        raise HyperSORTError(f"Without predictions there are no doubtful voxels to ignore. {missing}")
+    dataset = None if ignore_mask is None else IgnoreMaskDataset.prepare(model, ignore_mask)
+
+    evidence = _gather(model, predictable, device=device, progress=progress)
+    by_case = {
+        case: {fold: found[case] for fold, found in evidence.items() if case in found}
+        for case in known
+        if any(case in found for found in evidence.values())
+    }
+    names, naming = _style_names(model)
+    named = {fold for fold, _ in names}
+    cases = [
+        summarise_case(case, found, lambda fold, cluster: names.get((fold, cluster), "" if fold in named else None))
+        for case, found in by_case.items()
+    ]
+    cases.sort(key=lambda case: (np.isnan(case.quality), -case.outlyingness, case.case))
+    notes = tuple(note for note in (missing, naming, _about_folds(model, predictable)) if note)
+    ranking = Ranking(tuple(cases), threshold, model.path / RANKING_FILE, notes)
+    write_ranking(ranking.file, ranking.cases)
+    flagged = [case.case for case in ranking.flagged]
+    if splits is not None and exclude is not None:
+        write_splits_without(exclude, splits, flagged)
+    if dataset is not None:
+        doubted = {case: {fold: f for fold, f in by_case[case].items() if f.latent is not None} for case in flagged}
+        dataset.write(doubted, device=device, progress=progress)
+    return ranking
+
+
+def _known_cases(model: ModelFolder) -> list[str]:
+    cases: set[str] = set()
+    for fold in model.folds:
+        cases.update(fold.record.case_ids, fold.validation_cases)
+    return sorted(cases)
+
+
+def _predictable_cases(model: ModelFolder, cases: Sequence[str]) -> tuple[set[str], str | None]:
+    """The cases whose labels can be compared with predictions, and why that is not all."""
+    not_compared = "not compared with predictions"
+    if model.planned.configuration_manager.previous_stage_name is not None:
+        return set(), f"In the second stage of a cascade labels are {not_compared}; rank the first stage instead."
+    found = preprocessed_cases(model) & set(cases)
+    missing = [case for case in cases if case not in found]
+    if not missing:
+        return found, None
+    listed = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+    which = f"of {len(missing)} cases ({listed}) " if found else ""
+    return found, (
+        f"The preprocessed data {which}are gone, so labels were {not_compared}; for a better ranking set "
+        f"nnUNet_preprocessed to the folder that holds {model.dataset_name}, or run nnUNetv2_preprocess again."
+    )
+
+
+def _gather(
+    model: ModelFolder, predictable: set[str], *, device: str, progress: bool
+) -> dict[str, dict[str, CaseEvidence]]:
+    total = sum(len(predictable & {*fold.record.case_ids, *fold.validation_cases}) for fold in model.folds)
+    with tqdm(total=total, unit="case", disable=not progress or not total, file=sys.stderr) as bar:
+        return {
+            fold.name: gather_evidence(model, fold, predictable, device=device, done=bar.update) for fold in model.folds
+        }
+
+
+def _style_names(model: ModelFolder) -> tuple[Mapping[tuple[str, int], str], str | None]:
+    """The names of the clusters by fold and number, and what to do if there are none."""
+    names = {
+        (fold.name, number): style.name
+        for fold in model.folds
+        for number, style in model.book.clusters_of(fold.name).items()
+        if style.serves(fold.record)
+    }
+    if names:
+        known = {fold for fold, _ in names}
+        without = [fold.name for fold in model.folds if fold.name not in known]
+        return names, (
+            f"The styles are not known in fold {', '.join(without)}; run `hypersort styles {model.path}` again."
+            if without
+            else None
+        )
+    if len(model.folds) > 1:
+        return {}, f"The styles have no names over the folds yet; run `hypersort styles {model.path}` first."
+    fold = model.folds[0]
+    return {(fold.name, number): f"cluster {number}" for number in range(len(fold.record.case_ids))}, None
+
+
+def _about_folds(model: ModelFolder, predictable: set[str]) -> str | None:
+    if len(model.folds) > 1 or not model.folds[0].validation_cases:
+        return None
+    if not predictable & set(model.folds[0].validation_cases):
+        return (
+            f"Only fold {model.folds[0].name} was looked at: the {len(model.folds[0].validation_cases)} cases that it "
+            f"held out are not ranked without predictions; train the other folds, or let it predict."
+        )
+    return (
+        f"Only fold {model.folds[0].name} was looked at: cases that it held out are judged by its prediction alone, "
+        f"and the others by no prediction that held them out; train the other folds for a better ranking."
+    )

@@ -1,0 +1,90 @@
+"""Writes the report of a model: the page, a static picture and a table."""
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.files import atomic_path, write_text
+from nnunetv2_hypersort.model import ModelFolder
+from nnunetv2_hypersort.report.case_table import case_table
+from nnunetv2_hypersort.report.content import Note
+from nnunetv2_hypersort.report.figures import save_map_figure
+from nnunetv2_hypersort.report.gather import gather
+from nnunetv2_hypersort.report.html_page import GENERATOR, render_page
+
+REPORT_FILE = "report.html"
+
+
+def write_report(
+    model: str | os.PathLike[str] | ModelFolder,
+    output: str | os.PathLike[str] | None = None,
+    *,
+    metadata: str | os.PathLike[str] | None = None,
+    folds: Sequence[int | str] | None = None,
+    checkpoint_name: str = "checkpoint_final.pth",
+    minutes: float = 10.0,
+    device: str = "cpu",
+) -> tuple[tuple[Path, ...], tuple[Note, ...]]:
+    """Write one HTML file that shows the latents, styles and cases of a model, and loads nothing.
+
+    Styles are those that `hypersort styles` found, the order of the cases is that of `hypersort rank`; neither is run
+    here. What cannot be drawn is named on the page, and the rest is drawn.
+
+    Args:
+        model: The trained-model folder, or the opened model (then `folds` and `checkpoint_name` do not count).
+        output: The HTML file, its folder there already; None writes `report.html` into the model's folder. Beside it
+            stand a picture (`..._latents.png`) and a table (`..._cases.csv`). An earlier report is replaced.
+        metadata: A CSV with a column `case`, and columns by which the cases can be coloured.
+        folds: See `ModelFolder.open`.
+        checkpoint_name: See `ModelFolder.open`.
+        minutes: Time for predictions to draw; when it is over, cases are drawn with their label alone. 0 draws no
+            slices.
+        device: `cpu`, `cuda` or another device of PyTorch.
+
+    Returns:
+        The files, the page first, and notes on what could not be drawn.
+
+    Raises:
+        HyperSORTError: The minutes are negative or no number, the model cannot be opened, a table is damaged, or the
+            output is a file of something else.
+    """
+    if not 0 <= minutes < math.inf:
+        raise HyperSORTError(f"{minutes:g} minutes for pictures cannot be; give 0 or more.")
+    folder = model.path if isinstance(model, ModelFolder) else Path(model)
+    files = _output_files(folder / REPORT_FILE if output is None else Path(output))
+    opened = (
+        model
+        if isinstance(model, ModelFolder)
+        else ModelFolder.open(folder, folds=folds, checkpoint_name=checkpoint_name)
+    )
+    columns_file = None if metadata is None else Path(metadata)
+    content = gather(opened, columns_file=columns_file, minutes=minutes, device=device)
+    page, picture, table = files
+    save_map_figure(picture, content)
+    with atomic_path(table) as temporary:
+        case_table(content).to_csv(temporary, index=False)
+    write_text(page, render_page(content))
+    return files, content.notes
+
+
+def _output_files(page: Path) -> tuple[Path, Path, Path]:
+    if page.suffix.lower() not in (".html", ".htm"):
+        raise HyperSORTError(f"The report {page} would be an HTML file; give it the ending .html.")
+    if not page.parent.is_dir():
+        raise HyperSORTError(f"There is no folder {page.parent} for the report; make it first.")
+    files = (page, page.with_name(f"{page.stem}_latents.png"), page.with_name(f"{page.stem}_cases.csv"))
+    if not _is_report(page):
+        for file in files:
+            if file.exists():
+                raise HyperSORTError(f"{file} exists and is not of an earlier report; choose another name with `-o`.")
+    return files
+
+
+def _is_report(page: Path) -> bool:
+    try:
+        with page.open(encoding="utf-8", errors="replace") as file:
+            return f'<meta name="generator" content="{GENERATOR}">' in file.read(4000)
+    except OSError:
+        return False

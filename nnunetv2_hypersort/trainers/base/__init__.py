@@ -1,0 +1,1 @@
+"""What any trainer of this package needs."""

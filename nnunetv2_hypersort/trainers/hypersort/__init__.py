@@ -1,0 +1,1 @@
+"""HyperSORT: a latent per training case, and weights made from it."""

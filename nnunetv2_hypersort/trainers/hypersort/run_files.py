@@ -1,0 +1,64 @@
+"""What a training leaves beside its checkpoints, for people and other programs to read."""
+
+import csv
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save
+
+from nnunetv2_hypersort.files import atomic_path
+from nnunetv2_hypersort.hypernetwork import LatentTable
+from nnunetv2_hypersort.latents import densest_latent
+from nnunetv2_hypersort.latents.latent_map import save_latent_map
+
+LATENTS_FILE = "latents.csv"
+HISTORY_FILE = "latent_history.safetensors"
+MAP_FILE = "latent_map.png"
+
+
+def write_latents(folder: str | os.PathLike[str], table: LatentTable, *, epoch: int) -> None:
+    """Write `latents.csv`: one row per training case.
+
+    Columns: `case`, the coordinates `z_0`, `z_1`, ..., `visits` (how often the case was drawn), `loss` (running mean of
+    nnU-Net's Dice + cross-entropy at full resolution, without the L1 norm of the latent; empty before the first visit)
+    and `epoch` (the number of epochs finished).
+    """
+    values, visits, losses = table.values.tolist(), table.visits.tolist(), table.loss.tolist()
+    with (
+        atomic_path(Path(folder) / LATENTS_FILE) as temporary,
+        # Names of files may hold bytes that are no UTF-8; they come out as they went in.
+        temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
+        # A carriage return ends a row for readers, but Python's writer quotes it only where it is the writer's own.
+        quoted = any("\r" in case for case in table.case_ids)
+        writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC if quoted else csv.QUOTE_MINIMAL)
+        writer.writerow(["case", *(f"z_{axis}" for axis in range(table.dim)), "visits", "loss", "epoch"])
+        for case, latent, count, loss in zip(table.case_ids, values, visits, losses, strict=True):
+            writer.writerow([case, *latent, count, loss if count else "", epoch])
+
+
+def write_history(folder: str | os.PathLike[str], table: LatentTable) -> None:
+    """Write `latent_history.safetensors`: `latents`, shape (entries, cases, dim), and `epochs`, shape (entries,).
+
+    The cases are those of `latents.csv`, in its order; a case that joined later is not-a-number before.
+    """
+    with atomic_path(Path(folder) / HISTORY_FILE) as temporary:
+        temporary.write_bytes(
+            save({"latents": table.history.cpu().numpy(), "epochs": table.history_epochs.cpu().numpy()})
+        )
+
+
+def write_map(folder: str | os.PathLike[str], table: LatentTable, *, epoch: int, title: str) -> None:
+    """Write `latent_map.png`: the latents, coloured by the running mean of the loss, with the mode marked."""
+    latents = table.values.cpu().double().numpy()
+    losses = np.where(table.visits.cpu().numpy() > 0, table.loss.cpu().double().numpy(), math.nan)
+    save_latent_map(
+        Path(folder) / MAP_FILE,
+        latents,
+        title=f"{title}, {len(table)} training cases, epoch {epoch}",
+        colours=losses,
+        colour_label="loss (Dice + cross-entropy)",
+        mode=densest_latent(latents),
+    )
