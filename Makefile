@@ -9,7 +9,7 @@ demo: $(INSTALLED)
 	$(VENV)/bin/hypersort demo -o hypersort_demo
 
 test: $(INSTALLED)
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .

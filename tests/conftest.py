@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from filelock import FileLock
+from skips import pytest_make_collect_report, pytest_runtest_makereport, pytest_terminal_summary  # noqa: F401  # hooks
 
 if TYPE_CHECKING:
     from nnunetv2_hypersort.trainers import HyperSORTTrainer
@@ -47,13 +49,39 @@ def _no_outside_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def preprocessed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def once_per_run(tmp_path_factory: pytest.TempPathFactory) -> "OncePerRun":
+    """Let `make` fill the folder `name`, and give it to all workers of this run: only the first one waits for it."""
+    # A worker's folder lies in that of the run.
+    run = (
+        tmp_path_factory.getbasetemp().parent if "PYTEST_XDIST_WORKER" in os.environ else tmp_path_factory.getbasetemp()
+    )
+
+    def filled(name: str, make: Callable[[Path], None]) -> Path:
+        folder, done = run / f"once_{name}", run / f"once_{name}.done"
+        with FileLock(f"{folder}.lock"):
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                make(folder)
+                done.touch()
+        return folder
+
+    return filled
+
+
+OncePerRun = Callable[[str, Callable[[Path], None]], Path]
+
+
+@pytest.fixture(scope="session")
+def preprocessed(once_per_run: OncePerRun) -> Path:
     """A folder with nnUNet_raw and nnUNet_preprocessed of ten generated scans, planned and preprocessed by nnU-Net."""
-    base = tmp_path_factory.mktemp("nnunet")
-    cases = _preprocess_phantom(base, CASES)
-    splits = [{"train": cases[2:], "val": cases[:2]}, {"train": cases[:8], "val": cases[8:]}]
-    (base / "nnUNet_preprocessed" / DATASET / "splits_final.json").write_text(json.dumps(splits))
-    return base
+
+    def make(base: Path) -> None:
+        cases = _preprocess_phantom(base, CASES)
+        splits = [{"train": cases[2:], "val": cases[:2]}, {"train": cases[:8], "val": cases[8:]}]
+        (base / "nnUNet_preprocessed" / DATASET / "splits_final.json").write_text(json.dumps(splits))
+
+    return once_per_run("nnunet", make)
 
 
 @pytest.fixture
@@ -103,13 +131,14 @@ def make_trainer(preprocessed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.fixture(scope="session")
-def _two_folds(preprocessed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("two_folds")
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        make = _trainer_maker(preprocessed, folder, monkeypatch)
-        for fold in (0, 1):
-            make(SHORT, fold=fold).run_training()
-    return folder
+def _two_folds(preprocessed: Path, once_per_run: OncePerRun) -> Path:
+    def train(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            make = _trainer_maker(preprocessed, folder, monkeypatch)
+            for fold in (0, 1):
+                make(SHORT, fold=fold).run_training()
+
+    return once_per_run("two_folds", train)
 
 
 @pytest.fixture

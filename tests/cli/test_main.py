@@ -2,11 +2,11 @@
 
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 
 import pytest
+from skips import need_program
 
 from nnunetv2_hypersort.cli.main import VERBS, main
 from nnunetv2_hypersort.nnunet.discovery import with_our_trainers
@@ -81,9 +81,7 @@ def test_env_keeps_what_is_there():
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
 def test_env_line_works_in_the_shell(shell):
-    program = shutil.which(shell)
-    if program is None:
-        pytest.skip(f"{shell} is not installed")
+    program = need_program(shell, package=shell)
     command = f"{shlex.quote(sys.executable)} -m nnunetv2_hypersort.cli.main env"
     done = subprocess.run(
         [program, "-c", f'eval "$({command})" && eval "$({command})" && printf %s "$nnUNet_extTrainer"'],

@@ -1,13 +1,13 @@
 """A small report, and a browser to look at it."""
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from skips import need_program
 
 from nnunetv2_hypersort.latents.plane import LatentPlane
 from nnunetv2_hypersort.report.content import (
@@ -86,14 +86,11 @@ def _fold(name: str, cases: tuple[str, ...]) -> ShownFold:
 @pytest.fixture(scope="session")
 def _chromium() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    file = os.environ.get("HYPERSORT_CHROMIUM") or next(
-        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    file = os.environ.get("HYPERSORT_CHROMIUM") or need_program(
+        "chromium", "chromium-browser", "google-chrome", package="chromium"
     )
     with playwright.sync_playwright() as started:
-        try:
-            browser = started.chromium.launch(executable_path=file, args=["--no-sandbox"])
-        except playwright.Error as error:
-            pytest.skip(f"no Chromium here (install the package chromium): {str(error).splitlines()[0]}")
+        browser = started.chromium.launch(executable_path=file, args=["--no-sandbox"])
         yield browser
         browser.close()
 
