@@ -27,7 +27,7 @@ fi
 if [ -n "$spec" ]; then
     id=704
     hypersort perturb "$nnUNet_raw/Dataset004_Hippocampus" "$nnUNet_raw/Dataset704_HippocampusStyles" \
-        --spec "$spec" --seed 7 --all-styles --processes 2
+        --spec "$spec" --seed 7 --all-styles -np 2
 fi
 dataset=$(basename "$nnUNet_raw"/Dataset"$(printf %03d $id)"_*)
 plans=$nnUNet_preprocessed/$dataset/nnUNetPlans.json

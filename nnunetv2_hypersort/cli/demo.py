@@ -3,11 +3,13 @@
 import argparse
 from pathlib import Path
 
+from nnunetv2_hypersort.cli.common_arguments import add_device_argument
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument("-o", type=Path, default=Path("hypersort_demo"), help="folder (default: %(default)s)")
-    parser.add_argument("-device", default="", choices=("", "cpu", "cuda"), help="default: a GPU when there is one")
+    add_device_argument(parser)
     parser.add_argument("--seed", type=int, default=0, help="of data and training (default: %(default)s)")
 
 

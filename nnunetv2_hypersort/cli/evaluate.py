@@ -2,6 +2,8 @@
 
 import argparse
 
+from nnunetv2_hypersort.cli.common_arguments import add_processes_argument
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `hypersort evaluate`."""
@@ -53,9 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-figures", action="store_true", help="write no figures")
     parser.add_argument("--resamples", metavar="N", type=int, default=1000, help="bootstrap resamples (default: 1000)")
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="seed of the bootstrap (default: 0)")
-    parser.add_argument(
-        "-np", metavar="N", type=int, help="worker processes (default: nnUNet_def_n_proc, at most one per CPU core)"
-    )
+    add_processes_argument(parser)
 
 
 def run(args: argparse.Namespace) -> None:

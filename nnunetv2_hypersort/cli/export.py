@@ -2,7 +2,7 @@
 
 import argparse
 
-from nnunetv2_hypersort.cli.model_arguments import add_model_arguments, add_processes_argument
+from nnunetv2_hypersort.cli.common_arguments import add_model_arguments, add_processes_argument
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

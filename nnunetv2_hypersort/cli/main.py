@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from nnunetv2_hypersort import __version__
+from nnunetv2_hypersort.cli.spellings import as_declared
 from nnunetv2_hypersort.errors import HyperSORTError
 
 # verb -> what it does. The module nnunetv2_hypersort.cli.<verb> has `add_arguments(parser)` and `run(args)`, and is
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             module = importlib.import_module(f"nnunetv2_hypersort.cli.{verb}")
             module.add_arguments(subparser)
             subparser.set_defaults(run=module.run)
-    args, passed_on = parser.parse_known_args(arguments)
+    args, passed_on = parser.parse_known_args(as_declared(arguments, parser))
     if hasattr(args, "passed_on"):
         # A verb that wraps a command of nnU-Net declares `passed_on`: that command knows these arguments.
         args.passed_on = passed_on

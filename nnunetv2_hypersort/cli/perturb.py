@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from nnunetv2_hypersort.cli.common_arguments import add_processes_argument
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `hypersort perturb`."""
@@ -19,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also write every case in every style, without errors, to DST/labels_all_styles/<style>/",
     )
-    parser.add_argument("--processes", type=int, help="worker processes (default: all processors but one)")
+    add_processes_argument(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -27,15 +29,15 @@ def run(args: argparse.Namespace) -> None:
     from nnunetv2_hypersort.errors import HyperSORTError
     from nnunetv2_hypersort.perturbation.perturb import perturb_dataset, summary
 
-    if args.processes is not None and args.processes < 1:
-        raise HyperSORTError(f"--processes is {args.processes}; it must be 1 or more.")
+    if args.np is not None and args.np < 1:
+        raise HyperSORTError(f"-np is {args.np}; it must be 1 or more.")
     rows = perturb_dataset(
         args.source,
         args.destination,
         args.spec,
         seed=args.seed,
         all_styles=args.all_styles,
-        processes=args.processes,
+        processes=args.np,
     )
     print(summary(rows))
     print(f"truth: {args.destination / 'styles.csv'}")

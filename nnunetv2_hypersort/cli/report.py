@@ -2,7 +2,7 @@
 
 import argparse
 
-from nnunetv2_hypersort.cli.model_arguments import add_model_arguments
+from nnunetv2_hypersort.cli.common_arguments import add_model_arguments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -19,6 +19,7 @@ from nnunetv2_hypersort.demo.small_plan import shrink
 from nnunetv2_hypersort.demo.tables import dice_by_style, dice_table, representative_cases
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files import write_text
+from nnunetv2_hypersort.nnunet.devices import usable_device
 from nnunetv2_hypersort.nnunet.discovery import TRAINER_VARIABLE, with_our_trainers
 
 DATASET_ID = 900
@@ -47,21 +48,21 @@ class DemoSize:
     iterations: int = 50
 
 
-def run_demo(folder: Path, *, size: DemoSize | None = None, seed: int = 0, device: str = "") -> None:
+def run_demo(folder: Path, *, size: DemoSize | None = None, seed: int = 0, device: str | None = None) -> None:
     """Run the whole job in `folder` and print where everything is.
 
     Args:
         folder: New or empty, or the folder of an earlier demo, which is replaced.
         size: How large the demo is.
         seed: Seed of the data and of the training.
-        device: `cuda` or `cpu`; empty takes a GPU when there is one.
+        device: `cuda`, `cpu` or `mps`; None takes a GPU when there is one.
 
     Raises:
         HyperSORTError: The folder holds something else than a demo, or one of nnU-Net's commands failed.
     """
     size = size or DemoSize()
     _take_folder(folder)
-    job = _Job(folder, device or _best_device())
+    job = _Job(folder, usable_device(device))
     started = time.monotonic()
 
     print(f"1/5 Generate {size.training_cases} scans: three annotation styles, {size.wrong_labels} wrong labels")
@@ -215,9 +216,3 @@ def _write_split(preprocessed: Path, dataset: Path) -> None:
     preprocessed.mkdir(parents=True, exist_ok=True)
     split = [{"train": [case for case in cases if case not in held_out], "val": held_out}]
     write_text(preprocessed / "splits_final.json", json.dumps(split))
-
-
-def _best_device() -> str:
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,4 +1,4 @@
-"""What all commands about a trained model take."""
+"""Arguments that several commands take."""
 
 import argparse
 
@@ -15,6 +15,11 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, folds: str = "folds"
     parser.add_argument(
         "-chk", metavar="FILE", default="checkpoint_final.pth", help="checkpoint file name (default: %(default)s)"
     )
+    add_device_argument(parser)
+
+
+def add_device_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare -device as `device`."""
     parser.add_argument("-device", metavar="DEVICE", help="cpu, cuda or mps (default: cuda if there is one)")
 
 
