@@ -5,8 +5,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.images.geometry import Grid, Labels
 from nnunetv2_hypersort.images.label_table import LabelTable
@@ -18,6 +16,7 @@ from nnunetv2_hypersort.perturbation.steps import (
     Operation,
     check_labels,
 )
+from nnunetv2_hypersort.settings.yaml_file import read_yaml
 
 
 @dataclass(frozen=True)
@@ -72,14 +71,12 @@ def load_spec(path: Path) -> PerturbationSpec:
     """Read and validate a YAML spec.
 
     Raises:
-        HyperSORTError: The file is not readable, is no YAML, or does not describe a perturbation.
+        HyperSORTError: The file is not readable, is no YAML, gives a key twice, or does not describe a perturbation.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise HyperSORTError(f"The spec {path} cannot be read ({error.strerror}); give an existing file.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise HyperSORTError(f"The spec {path} is not valid YAML: {' '.join(str(error).split())}") from None
+        content = read_yaml(path, f"The spec {path}")
+    except FileNotFoundError:
+        raise HyperSORTError(f"The spec {path} does not exist; give an existing file.") from None
     return parse_spec(content, str(path))
 
 

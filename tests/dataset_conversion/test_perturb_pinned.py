@@ -119,9 +119,7 @@ def test_volumes_stay_bit_for_bit_for_a_given_seed(tmp_path, write_dataset_json)
 
     rows = perturb_dataset(source, target, parse_spec(SPEC), seed=7, all_styles=True, processes=1, progress=False)
 
-    assert {
-        row.case: (row.error, row.style, digest(target / f"labelsTr/{row.case}.nii.gz")) for row in rows
-    } == PINNED
+    assert {row.case: (row.error, row.style, digest(target / f"labelsTr/{row.case}.nii.gz")) for row in rows} == PINNED
     combined = {
         style: hashlib.sha256(
             "".join(digest(path) for path in sorted((target / "labels_all_styles" / style).iterdir())).encode()
