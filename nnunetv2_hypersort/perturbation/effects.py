@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.images.geometry import Grid, Labels
+from nnunetv2_hypersort.images.geometry import Grid, Labels, Mask
 from nnunetv2_hypersort.images.label_table import LabelTable
 from nnunetv2_hypersort.nnunet.raw_dataset import RawDataset
 from nnunetv2_hypersort.perturbation.assignment import Assignment
@@ -46,11 +47,16 @@ def measure_effect(before: Labels, after: Labels, grid: Grid, values: Sequence[i
     volumes = [int(mask.sum()) for mask in masks]
     moved = None
     if all(volumes):
-        centres = [np.argwhere(mask).mean(axis=0) * grid.spacing for mask in masks]
-        moved = float(np.linalg.norm(centres[1] - centres[0]))
+        moved = float(np.linalg.norm((_centre(masks[1]) - _centre(masks[0])) * grid.spacing))
     outcome = UNCHANGED if np.array_equal(before, after) else CHANGED if volumes[1] else EMPTIED
     ratio = volumes[1] / volumes[0] if volumes[0] else None
     return Effect(outcome, mean_dice(after, before, values), moved, ratio)
+
+
+def _centre(mask: Mask) -> NDArray[np.float64]:
+    # By sums along the axes: a list of all voxels of a body scan would take gigabytes.
+    counts = [mask.sum(axis=tuple({0, 1, 2} - {axis})) for axis in range(3)]
+    return np.asarray([np.average(np.arange(len(count)), weights=count) for count in counts])
 
 
 def mean_dice(first: Labels, second: Labels, values: Sequence[int]) -> float:
