@@ -31,7 +31,7 @@ from sklearn.preprocessing import StandardScaler
 
 from nnunetv2_hypersort.files import write_json
 from nnunetv2_hypersort.images.geometry import AXES, Grid, Labels, Mask
-from nnunetv2_hypersort.nnunet.raw_dataset import open_dataset, read_labels
+from nnunetv2_hypersort.nnunet.raw_dataset import open_dataset
 from nnunetv2_hypersort.perturbation.assignment import assign
 from nnunetv2_hypersort.perturbation.perturb import draw_error, find_spec
 from nnunetv2_hypersort.perturbation.spec import load_spec
@@ -113,7 +113,7 @@ def measure(source: Path, spec_name: str, seeds: list[int]) -> dict[str, dict[st
     dataset, spec = open_dataset(source), load_spec(find_spec(spec_name))
     spec.check_labels(dataset.table)
     values = dataset.table.foreground
-    read = {name: read_labels(case.label, dataset.content, dataset.table) for name, case in dataset.cases.items()}
+    read = {name: dataset.labels_of(name) for name in dataset.cases}
     drawn = {
         name: [style.apply(file.labels, file.grid, dataset.table) for style in spec.styles]
         for name, file in read.items()

@@ -44,6 +44,10 @@ class Grid:
                 return index, 1 if code == positive else -1
         raise ValueError(f"the orientation {''.join(self.codes)} has no axis {name}")
 
+    def extended(self, shape: tuple[int, ...]) -> tuple[str, ...]:
+        """Return the anatomical axes along which a label map of this shape has more than one voxel."""
+        return tuple(name for name in AXES if shape[self.axis(name)[0]] > 1)
+
     def vector(self, name: str, mm: float) -> NDArray[np.float64]:
         """Return a way of `mm` along an anatomical axis (positive: to the end named second) in voxels, shape (3,)."""
         index, sign = self.axis(name)

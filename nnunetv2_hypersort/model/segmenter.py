@@ -1,6 +1,5 @@
 """Segmentation by one fold with any of its latents, as nnU-Net predicts."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,10 +9,10 @@ from nnunetv2.inference.export_prediction import convert_predicted_logits_to_seg
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.files import atomic_path
 from nnunetv2_hypersort.model.model_folder import ModelFolder
 from nnunetv2_hypersort.model.preprocessed import PreprocessedImage, load_preprocessed, preprocess_files
 from nnunetv2_hypersort.model.trained_fold import TrainedFold
+from nnunetv2_hypersort.nnunet.label_writing import write_labels
 
 
 class FoldSegmenter:
@@ -151,13 +150,8 @@ class FoldSegmenter:
             image: The image it is of.
             output: The file; its ending is that of the dataset.
         """
-        with atomic_path(output) as temporary:
-            writer = self.model.planned.plans_manager.image_reader_writer_class()
-            writer.write_seg(segmentation, str(temporary), image.properties)
-            # nnU-Net's TIFF writer keeps the spacing of case.tif in case.json beside it.
-            sidecar = temporary.with_suffix(".json")
-            if sidecar.is_file():
-                os.replace(sidecar, Path(output).with_suffix(".json"))
+        writer = self.model.planned.plans_manager.image_reader_writer_class()
+        write_labels(writer, segmentation, image.properties, output)
 
     def _as_latent(self, latent: Sequence[float] | np.ndarray) -> torch.Tensor:
         coordinates = torch.as_tensor(np.asarray(latent, np.float64), dtype=torch.float32)

@@ -5,9 +5,7 @@ from pathlib import Path
 
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files.links import place_file
-from nnunetv2_hypersort.nnunet.raw_dataset import RawDataset
-
-_CHANNEL_SUFFIX = len("_0000")
+from nnunetv2_hypersort.nnunet.raw_dataset import RawDataset, spacing_file_of_image
 
 
 def link_images(dataset: RawDataset, destination: Path, cases: Iterable[str] | None = None) -> None:
@@ -26,9 +24,7 @@ def link_images(dataset: RawDataset, destination: Path, cases: Iterable[str] | N
         images = dataset.cases[name].images
         for channel, image in enumerate(images):
             _link(image, destination / "imagesTr" / f"{name}_{channel:04d}{ending}")
-        # nnU-Net's TIFF reader keeps the spacing of case_0000.tif in case.json beside it.
-        stem = images[0].name.removesuffix(ending)[:-_CHANNEL_SUFFIX]
-        _link_if_there(images[0].with_name(f"{stem}.json"), destination / "imagesTr" / f"{name}.json")
+        _link_if_there(spacing_file_of_image(images[0], ending), destination / "imagesTr" / f"{name}.json")
 
 
 def link_sidecar(label: Path, target: Path) -> None:

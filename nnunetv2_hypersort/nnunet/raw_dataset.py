@@ -2,18 +2,20 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from nnunetv2.imageio.reader_writer_registry import LIST_OF_IO_CLASSES, recursive_find_reader_writer_by_name
+from nnunetv2.imageio.tif_reader_writer import Tiff3DIO
 from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.images.geometry import Grid, Labels
 from nnunetv2_hypersort.images.label_table import LabelTable
 from nnunetv2_hypersort.images.orientation import axis_codes
+from nnunetv2_hypersort.nnunet.label_writing import write_labels
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,20 @@ class Case:
     name: str
     images: tuple[Path, ...]
     label: Path
+
+
+@dataclass(frozen=True)
+class LabelFile:
+    """A label map as read, with what its reader needs to write another one like it."""
+
+    labels: Labels
+    grid: Grid
+    reader: Any
+    properties: dict[str, Any]
+
+    def write(self, labels: Labels, target: Path) -> None:
+        """Write another label map with this one's geometry, whole or not at all."""
+        write_labels(self.reader, labels, self.properties, target)
 
 
 @dataclass(frozen=True)
@@ -46,19 +62,20 @@ class RawDataset:
         """Ending of all image and label files, with its dot."""
         return str(self.content["file_ending"])
 
+    def labels_of(self, name: str) -> LabelFile:
+        """Read the label map of a training case, see `read_labels`.
 
-@dataclass(frozen=True)
-class LabelFile:
-    """A label map as read, with what its reader needs to write another one like it."""
-
-    labels: Labels
-    grid: Grid
-    reader: Any
-    properties: dict[str, Any]
-
-    def write(self, labels: Labels, target: Path) -> None:
-        """Write another label map with this one's geometry."""
-        self.reader.write_seg(labels, str(target), self.properties)
+        A TIFF label without a spacing file has the spacing of its image, which is what nnU-Net trains with.
+        """
+        case = self.cases[name]
+        file = read_labels(case.label, self.content, self.table)
+        beside_image = spacing_file_of_image(case.images[0], self.file_ending)
+        if not isinstance(file.reader, Tiff3DIO) or case.label.with_suffix(".json").is_file():
+            return file
+        if not beside_image.is_file():
+            return file
+        properties = {**file.properties, "spacing": _spacing(beside_image)}
+        return replace(file, properties=properties, grid=_grid(properties))
 
 
 def check_dataset_name(folder: Path) -> None:
@@ -145,6 +162,21 @@ def read_labels(path: Path, content: dict[str, Any], table: LabelTable) -> Label
             )
         return LabelFile(labels.astype(np.uint16), _grid(properties), reader, properties)
     raise HyperSORTError(f"{path} cannot be read ({'; '.join(failures)}); replace the file.")
+
+
+def spacing_file_of_image(image: Path, ending: str) -> Path:
+    """Where nnU-Net's TIFF reader looks for the spacing of an image: case.json beside case_0000.tif."""
+    return image.with_name(image.name.removesuffix(ending)[: -len("_0000")] + ".json")
+
+
+def _spacing(path: Path) -> list[float]:
+    try:
+        spacing = [float(step) for step in json.loads(path.read_text(encoding="utf-8"))["spacing"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise HyperSORTError(f"{path} cannot be read as a spacing file ({error!r}); mend it.") from None
+    if len(spacing) != 3 or not all(0 < step < float("inf") for step in spacing):
+        raise HyperSORTError(f"{path} gives the spacing {spacing}; three sizes in mm above 0 are needed.")
+    return spacing
 
 
 def _grid(properties: dict[str, Any]) -> Grid:

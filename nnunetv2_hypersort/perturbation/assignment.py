@@ -81,13 +81,13 @@ def assign(cases: Sequence[str], spec: PerturbationSpec, seed: int) -> list[Assi
     errors: dict[int, int] = {}
     if wrong:
         chosen = rng.permutation(len(ordered))[:wrong]
-        kinds = rng.permutation(_spread(quotas([error.kind.weight for error in spec.errors], wrong)))
+        kinds = rng.permutation(_spread(quotas([error.weight for error in spec.errors], wrong)))
         errors = dict(zip(map(int, chosen), map(int, kinds), strict=True))
     assignments = []
     for index, case in enumerate(ordered):
         error = errors.get(index)
         donor = None
-        if error is not None and spec.errors[error].kind.needs_donor:
+        if error is not None and spec.errors[error].needs_donor:
             if len(ordered) < 2:
                 raise HyperSORTError(
                     f"The error {spec.errors[error].name!r} needs a second case, and the dataset has only {case!r}."

@@ -97,12 +97,16 @@ def margin(labels: Labels, grid: Grid, values: tuple[int, ...], neighbours: tupl
 
 
 def fill_holes(labels: Labels, grid: Grid, values: tuple[int, ...], axis: str | None = None) -> Labels:
-    """Fill background cavities of each label, in three dimensions or, with `axis`, slice by slice across that axis."""
+    """Fill background cavities of each label, or with `axis` the holes in each slice across that axis.
+
+    In an image of one slice a cavity is a hole in that slice.
+    """
     result: Labels = labels.copy()
     for value in values:
         mask = labels == value
         if axis is None:
-            filled = ndimage.binary_fill_holes(mask)
+            # Along an axis of one voxel every voxel lies at the edge, open to the outside.
+            filled = ndimage.binary_fill_holes(np.atleast_1d(mask.squeeze())).reshape(mask.shape)
         else:
             index, _ = grid.axis(axis)
             slices = [ndimage.binary_fill_holes(part) for part in np.moveaxis(mask, index, 0)]

@@ -1,58 +1,64 @@
-"""Typed, validated dataclasses out of YAML mappings, with a hint where a key is misspelt."""
+"""Validated settings out of YAML mappings, with a hint where a key is misspelt."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import MISSING, Field, field, fields
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from typing import Any
 
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.images.geometry import ENDS
 from nnunetv2_hypersort.images.label_table import LabelName
 from nnunetv2_hypersort.images.orientation import AXES
 
-T = TypeVar("T")
 Parser = Callable[[Any], Any]
+
+REQUIRED = object()
+"""Default of a setting that has none."""
 
 
 class InvalidSettingError(ValueError):
-    """A value that its field does not accept; the text completes 'must be ...'."""
+    """A value that a setting does not accept; the text completes 'must be ...'."""
 
 
-def setting(parse: Parser, **kwargs: Any) -> Any:
-    """Declare a dataclass field that is read from YAML with `parse`."""
-    return field(metadata={"parse": parse}, **kwargs)
+@dataclass(frozen=True)
+class Setting:
+    """How a setting is read from YAML, and its value where it is left out; without one it has to be given."""
+
+    parse: Parser
+    default: Any = REQUIRED
 
 
-def parse_dataclass(kind: type[T], content: Any, where: str) -> T:
-    """Build a dataclass whose fields are declared with `setting` from a YAML mapping.
+def parse_settings(declared: Mapping[str, Setting], content: Any, where: str) -> dict[str, Any]:
+    """Read the settings of one step from a YAML mapping.
 
     Args:
-        kind: The dataclass.
+        declared: By name the settings there are.
         content: What stands in the YAML file; None is an empty mapping.
         where: Place in the file, for error messages.
+
+    Returns:
+        By name the value of every setting declared, in that order.
 
     Raises:
         HyperSORTError: A key is unknown or missing, or a value is not accepted.
     """
-    known: dict[str, Field[Any]] = {item.name: item for item in fields(kind)}  # type: ignore[arg-type]  # always a dataclass
     content = {} if content is None else content
     if not isinstance(content, dict):
-        expected = ", ".join(known) or "no settings"
+        expected = ", ".join(declared) or "no settings"
         raise HyperSORTError(f"{where} is {content!r}; it must be a mapping of settings ({expected}).")
-    check_keys(content, known, where)
+    check_keys(content, declared, where)
     values = {}
-    for name, item in known.items():
+    for name, setting in declared.items():
         if name in content:
             try:
-                values[name] = item.metadata["parse"](content[name])
+                values[name] = setting.parse(content[name])
             except InvalidSettingError as error:
                 raise HyperSORTError(f"{where}: {name} is {content[name]!r}; it must be {error}.") from None
-        elif item.default is MISSING and item.default_factory is MISSING:
+        elif setting.default is REQUIRED:
             raise HyperSORTError(f"{where} lacks the setting {name!r}; add it.")
-    try:
-        return kind(**values)
-    except InvalidSettingError as error:
-        raise HyperSORTError(f"{where} must have {error}.") from None
+        else:
+            values[name] = setting.default
+    return values
 
 
 def check_keys(found: Iterable[Any], known: Iterable[str], where: str) -> None:

@@ -4,8 +4,9 @@ import csv
 import io
 import os
 import sys
+import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -18,20 +19,20 @@ import numpy as np
 from tqdm import tqdm
 
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.files import atomic_path, write_json, write_text
+from nnunetv2_hypersort.files import write_json, write_text
 from nnunetv2_hypersort.files.claiming import claim_folder
 from nnunetv2_hypersort.images.geometry import Grid, Labels
-from nnunetv2_hypersort.nnunet.linked_files import link_folder, link_images, link_sidecar
+from nnunetv2_hypersort.nnunet.linked_files import link_folder, link_images
 from nnunetv2_hypersort.nnunet.raw_dataset import (
-    LabelFile,
     RawDataset,
     check_dataset_name,
     open_dataset,
     read_labels,
 )
 from nnunetv2_hypersort.perturbation.assignment import Assignment, assign, case_generator
+from nnunetv2_hypersort.perturbation.effects import EMPTIED, UNCHANGED, check_effects, measure_effect
+from nnunetv2_hypersort.perturbation.error_steps import Subject
 from nnunetv2_hypersort.perturbation.spec import PerturbationSpec, load_spec, restore_ignored
-from nnunetv2_hypersort.perturbation.steps import Subject
 
 ALL_STYLES = "labels_all_styles"
 NO_ERROR = "none"
@@ -48,6 +49,12 @@ class PlantedCase:
         donor: Case whose labels it got, empty for other errors.
         dice: Dice of the label written with the label of the case's style, mean over the labels present in either;
             1 for a case without error, and if both are empty.
+        outcome: What the error did: `changed`, `unchanged` or `emptied`; empty without error.
+        moved_mm: How far it moved the centre of gravity of all labels together, in mm; None without error, and if there
+            is no label before or after.
+        volume_ratio: Labelled voxels with the error, divided by those without; None without error, and if there are
+            none without it.
+        style_voxels: In how many voxels the label of the case's style, without error, differs from that of the source.
     """
 
     case: str
@@ -55,6 +62,10 @@ class PlantedCase:
     error: str
     donor: str
     dice: float
+    outcome: str
+    moved_mm: float | None
+    volume_ratio: float | None
+    style_voxels: int
 
 
 def perturb_dataset(
@@ -86,8 +97,9 @@ def perturb_dataset(
         The rows of styles.csv, sorted by case.
 
     Raises:
-        HyperSORTError: The source is no raw dataset, the spec is not valid or names labels that the source lacks, or
-            the destination holds something else.
+        HyperSORTError: The source is no raw dataset, the spec is not valid or names labels that the source lacks, a
+            style with operations changes none of its cases, an error works along an axis along which the images have
+            one voxel (nothing is written then), or the destination holds something else.
     """
     source, destination = Path(source).resolve(), Path(destination).resolve()
     if not isinstance(spec, PerturbationSpec):
@@ -100,6 +112,8 @@ def perturb_dataset(
     dataset = open_dataset(source)
     spec.check_labels(dataset.table)
     assignments = assign(list(dataset.cases), spec, seed)
+    for sentence in check_effects(dataset, spec, assignments):
+        warnings.warn(sentence, stacklevel=2)
     claim_folder(destination, "perturb.json", _description(dataset, spec, seed), of="source, spec or seed")
     _link_files(dataset, destination)
     job = _Job(dataset, destination, spec, seed, all_styles)
@@ -138,22 +152,12 @@ def draw_error(
         return labels
 
     def donor() -> tuple[Labels, Grid]:
-        other = read_labels(dataset.cases[str(assignment.donor)].label, dataset.content, dataset.table)
+        other = dataset.labels_of(str(assignment.donor))
         return spec.styles[assignment.style].apply(other.labels, other.grid, dataset.table), other.grid
 
     rng = case_generator(seed, assignment.case)
-    wrong = spec.errors[assignment.error].kind.apply(Subject(labels, grid, dataset.table, rng, donor))
+    wrong = spec.errors[assignment.error].apply(Subject(labels, grid, dataset.table, rng, donor))
     return restore_ignored(wrong, labels, dataset.table)
-
-
-def mean_dice(first: Labels, second: Labels, values: Sequence[int]) -> float:
-    """Return the mean Dice, 2 |A and B| / (|A| + |B|), over the labels present in either map; 1 if none is."""
-    scores = []
-    for value in values:
-        a, b = first == value, second == value
-        if total := int(a.sum()) + int(b.sum()):
-            scores.append(2 * int((a & b).sum()) / total)
-    return float(np.mean(scores)) if scores else 1.0
 
 
 @dataclass(frozen=True)
@@ -174,27 +178,33 @@ def _perturb_case(job: _Job, assignment: Assignment) -> PlantedCase:
     target = job.destination / "labelsTr" / file_name
     wanted = {job.destination / ALL_STYLES / each.name / file_name: each for each in job.spec.styles}
     missing = {path: each for path, each in wanted.items() if job.all_styles and not path.exists()}
-    dice = 1.0
-    # A case with an error is worked out again even if its file is there: its Dice stands in no other file.
-    if error is not None or missing or not target.exists():
-        original = read_labels(job.dataset.cases[assignment.case].label, job.dataset.content, job.dataset.table)
+    original = job.dataset.labels_of(assignment.case)
+    # The truth is told of the file that is there, also where an earlier run wrote it.
+    done = read_labels(target, job.dataset.content, job.dataset.table).labels if target.exists() else None
+    drawn = done if error is None else None
+    if drawn is None:
         drawn = style.apply(original.labels, original.grid, job.dataset.table)
-        written = draw_error(drawn, original.grid, job.dataset, job.spec, assignment, job.seed)
-        if error is not None:
-            dice = mean_dice(written, drawn, job.dataset.table.foreground)
-        for path, each in missing.items():
-            same = each is style
-            _write(original, drawn if same else each.apply(original.labels, original.grid, job.dataset.table), path)
-        if not target.exists():
-            _write(original, written, target)
+    written = draw_error(drawn, original.grid, job.dataset, job.spec, assignment, job.seed) if done is None else done
+    for path, each in missing.items():
+        same = each is style
+        original.write(drawn if same else each.apply(original.labels, original.grid, job.dataset.table), path)
+    if done is None:
+        original.write(written, target)
+    style_voxels = int(np.count_nonzero(drawn != original.labels))
+    if error is None:
+        return PlantedCase(assignment.case, style.name, NO_ERROR, "", 1.0, "", None, None, style_voxels)
+    effect = measure_effect(drawn, written, original.grid, job.dataset.table.foreground)
     return PlantedCase(
-        assignment.case, style.name, error.name if error else NO_ERROR, assignment.donor or "", round(dice, 4)
+        assignment.case,
+        style.name,
+        error.name,
+        assignment.donor or "",
+        round(effect.dice, 4),
+        effect.outcome,
+        None if effect.moved_mm is None else round(effect.moved_mm, 2),
+        None if effect.volume_ratio is None else round(effect.volume_ratio, 4),
+        style_voxels,
     )
-
-
-def _write(original: LabelFile, labels: Labels, target: Path) -> None:
-    with atomic_path(target) as temporary:
-        original.write(labels, temporary)
 
 
 def _run(job: _Job, assignments: Sequence[Assignment], processes: int | None, progress: bool) -> Iterator[PlantedCase]:
@@ -231,25 +241,27 @@ def _pool(processes: int) -> Iterator[ProcessPoolExecutor]:
 def _description(dataset: RawDataset, spec: PerturbationSpec, seed: int) -> dict[str, Any]:
     return {
         "source": dataset.folder.name,
-        # Steps and kinds of errors are dataclasses; the protocols they are typed as cannot say so.
         "cases": len(dataset.cases),
         "seed": seed,
         "styles": {
             style.name: {
                 "proportion": str(style.proportion),
-                "operations": [[type(step).__name__, asdict(step)] for step in style.operations],  # type: ignore[call-overload]
+                "operations": [[_class_name(step.name), step.settings] for step in style.operations],
             }
             for style in spec.styles
         },
         "error_rate": str(spec.error_rate),
-        "errors": [[error.name, asdict(error.kind)] for error in spec.errors],  # type: ignore[call-overload]
+        "errors": [[error.name, error.record()] for error in spec.errors],
     }
+
+
+def _class_name(name: str) -> str:
+    # As such records have always named operations: a run begun by an older version is taken up.
+    return "".join(part.capitalize() for part in name.split("_"))
 
 
 def _link_files(dataset: RawDataset, destination: Path) -> None:
     link_images(dataset, destination)
-    for case in dataset.cases.values():
-        link_sidecar(case.label, destination / "labelsTr" / f"{case.name}{dataset.file_ending}")
     link_folder(dataset.folder / "imagesTs", destination / "imagesTs")
     link_folder(dataset.folder / "labelsTs", destination / "labelsTs")
 
@@ -263,15 +275,28 @@ def _as_csv(rows: Sequence[PlantedCase]) -> str:
 
 
 def summary(rows: Sequence[PlantedCase]) -> str:
-    """Return a few lines that count styles and errors, and name errors that changed nothing."""
-    lines = [f"{len(rows)} cases"]
-    for title, counts in (
-        ("styles", Counter(row.style for row in rows)),
-        ("errors", Counter(row.error for row in rows if row.error != NO_ERROR)),
-    ):
-        listed = ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "none"
-        lines.append(f"{title}: {listed}")
-    unchanged = [row.case for row in rows if row.error != NO_ERROR and row.dice == 1]
+    """Return a few lines that count styles and errors and what they did, and name errors that missed their aim."""
+    styles = Counter(row.style for row in rows)
+    errors = Counter(row.error for row in rows if row.error != NO_ERROR)
+    changed = Counter(row.style for row in rows if row.style_voxels)
+    lines = [
+        f"{len(rows)} cases",
+        f"styles: {_listed(f'{name} {count}' for name, count in styles.items())}",
+        f"labels that the style changed: {_listed(f'{name} {changed[name]} of {styles[name]}' for name in styles)}",
+        f"errors: {_listed(f'{name} {count}' for name, count in errors.items())}",
+    ]
+    ways = [row.moved_mm for row in rows if row.error == "shift" and row.moved_mm is not None]
+    if ways:
+        lines.append(f"labels shifted by: {min(ways):.1f} to {max(ways):.1f} mm")
+    unchanged = [row.case for row in rows if row.outcome == UNCHANGED]
     if unchanged:
         lines.append(f"warning: the planted error left the label as it was in {', '.join(unchanged)}")
+    for name in sorted(errors.keys() - {"empty"}):
+        emptied = [row.case for row in rows if row.error == name and row.outcome == EMPTIED]
+        if emptied:
+            lines.append(f"warning: the error {name} left no label at all in {', '.join(emptied)}")
     return "\n".join(lines)
+
+
+def _listed(items: Iterable[str]) -> str:
+    return ", ".join(sorted(items)) or "none"

@@ -83,10 +83,12 @@ def missing_slices(
     return result
 
 
-def random_ways(rng: np.random.Generator, mm: float, axis: str | None) -> dict[str, float]:
-    """Draw a way of length `mm`: along `axis` to one of its ends, or in any direction of space."""
+def random_ways(rng: np.random.Generator, mm: float, axis: str | None, axes: Sequence[str]) -> dict[str, float]:
+    """Draw a way of length `mm`, by axis: along `axis` to one of its ends, else in any direction that `axes` span."""
     if axis is not None:
         return {axis: mm * float(rng.choice([-1, 1]))}
-    direction = rng.normal(size=3)
+    # Always three numbers: what is drawn after them is the same in a plane as in a volume.
+    drawn = dict(zip(AXES, rng.normal(size=len(AXES)), strict=True))
+    direction = np.asarray([drawn[each] for each in axes])
     direction *= mm / np.linalg.norm(direction)
-    return dict(zip(AXES, map(float, direction), strict=True))
+    return dict(zip(axes, map(float, direction), strict=True))

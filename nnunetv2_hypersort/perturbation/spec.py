@@ -1,23 +1,18 @@
 """The spec of a perturbation: styles with their proportions, errors with their rate, read from YAML."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.images.geometry import Grid, Labels
 from nnunetv2_hypersort.images.label_table import LabelTable
-from nnunetv2_hypersort.perturbation.parsing import check_keys, parse_dataclass
-from nnunetv2_hypersort.perturbation.steps import (
-    ERRORS,
-    OPERATIONS,
-    ErrorKind,
-    Operation,
-    check_labels,
-)
+from nnunetv2_hypersort.perturbation.error_steps import ERRORS, WEIGHT, PlantedError
+from nnunetv2_hypersort.perturbation.parsing import InvalidSettingError, Setting, check_keys, parse_settings
+from nnunetv2_hypersort.perturbation.steps import OPERATIONS, Kind, Operation, Step
+from nnunetv2_hypersort.settings.yaml_file import read_yaml
 
 
 @dataclass(frozen=True)
@@ -37,14 +32,6 @@ class Style:
 
 
 @dataclass(frozen=True)
-class PlantedError:
-    """A kind of error by its name in the spec."""
-
-    name: str
-    kind: ErrorKind
-
-
-@dataclass(frozen=True)
 class PerturbationSpec:
     """Styles, the share of cases that get an error in addition (0 to 1), and the kinds of errors."""
 
@@ -54,10 +41,9 @@ class PerturbationSpec:
 
     def check_labels(self, table: LabelTable) -> None:
         """Raise a HyperSORTError if the spec names a label that the dataset does not have."""
-        steps: list[Operation | ErrorKind] = [step for style in self.styles for step in style.operations]
-        steps += [error.kind for error in self.errors]
-        for step in steps:
-            check_labels(step, table)
+        steps: list[Step] = [step for style in self.styles for step in style.operations]
+        for step in (*steps, *self.errors):
+            step.arguments(table)
 
 
 def restore_ignored(changed: Labels, original: Labels, table: LabelTable) -> Labels:
@@ -72,14 +58,12 @@ def load_spec(path: Path) -> PerturbationSpec:
     """Read and validate a YAML spec.
 
     Raises:
-        HyperSORTError: The file is not readable, is no YAML, or does not describe a perturbation.
+        HyperSORTError: The file is not readable, is no YAML, gives a key twice, or does not describe a perturbation.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise HyperSORTError(f"The spec {path} cannot be read ({error.strerror}); give an existing file.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise HyperSORTError(f"The spec {path} is not valid YAML: {' '.join(str(error).split())}") from None
+        content = read_yaml(path, f"The spec {path}")
+    except FileNotFoundError:
+        raise HyperSORTError(f"The spec {path} does not exist; give an existing file.") from None
     return parse_spec(content, str(path))
 
 
@@ -116,8 +100,8 @@ def _parse_style(name: Any, body: Any, where: str) -> Style:
     check_keys(body, ("proportion", "operations"), where)
     proportion = _share(body.get("proportion"), f"{where}: proportion")
     steps = body.get("operations") or []
-    operations = tuple(kind for _, kind in _parse_steps(steps, OPERATIONS, f"{where}, operations"))
-    return Style(name, proportion, operations)
+    read = _parse_steps(steps, OPERATIONS, {}, f"{where}, operations")
+    return Style(name, proportion, tuple(Operation(kind, settings) for kind, settings in read))
 
 
 def _parse_errors(body: Any, where: str) -> tuple[Decimal, tuple[PlantedError, ...]]:
@@ -127,13 +111,16 @@ def _parse_errors(body: Any, where: str) -> tuple[Decimal, tuple[PlantedError, .
         raise HyperSORTError(f"{where} must be a mapping with 'rate' and 'kinds'.")
     check_keys(body, ("rate", "kinds"), where)
     rate = _share(body.get("rate"), f"{where}: rate")
-    kinds = tuple(PlantedError(*pair) for pair in _parse_steps(body.get("kinds") or [], ERRORS, f"{where}, kinds"))
+    read = _parse_steps(body.get("kinds") or [], ERRORS, {"weight": WEIGHT}, f"{where}, kinds")
+    kinds = tuple(PlantedError(name, settings, settings.pop("weight")) for name, settings in read)
     if rate and not kinds:
         raise HyperSORTError(f"{where}: the rate is {rate} but there are no 'kinds'; list at least one.")
     return rate, kinds
 
 
-def _parse_steps(listed: Any, known: dict[str, type[Any]], where: str) -> list[tuple[str, Any]]:
+def _parse_steps(
+    listed: Any, known: Mapping[str, Kind], more: Mapping[str, Setting], where: str
+) -> list[tuple[str, dict[str, Any]]]:
     if not isinstance(listed, list):
         raise HyperSORTError(f"{where} must be a list with entries like '- {next(iter(known))}: {{...}}'.")
     steps = []
@@ -144,9 +131,15 @@ def _parse_steps(listed: Any, known: dict[str, type[Any]], where: str) -> list[t
                 f"{where}, entry {number} must name one of {', '.join(known)} with its settings, "
                 f"like '- {next(iter(known))}: {{...}}'; it is {entry!r}."
             )
-        ((name, settings),) = entry.items()
+        ((name, given),) = entry.items()
         check_keys([name], known, f"{where}, entry {number}")
-        steps.append((name, parse_dataclass(known[name], settings, f"{where}, entry {number} ({name})")))
+        here = f"{where}, entry {number} ({name})"
+        settings = parse_settings({**known[name].settings, **more}, given, here)
+        try:
+            known[name].check(settings)
+        except InvalidSettingError as error:
+            raise HyperSORTError(f"{here} must have {error}.") from None
+        steps.append((name, settings))
     return steps
 
 

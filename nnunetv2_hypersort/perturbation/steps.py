@@ -1,355 +1,164 @@
-"""What a spec can name: style operations and errors, as frozen dataclasses that know how to apply themselves."""
+"""The operations that a style can name: their settings, the functions that do them, and the axes they need."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any
 
 import numpy as np
 
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.images.geometry import Grid, Labels
+from nnunetv2_hypersort.images.geometry import ENDS, Grid, Labels
 from nnunetv2_hypersort.images.label_table import LabelName, LabelTable
 from nnunetv2_hypersort.images.orientation import AXES
-from nnunetv2_hypersort.perturbation import operations, planted_errors
+from nnunetv2_hypersort.perturbation import operations
 from nnunetv2_hypersort.perturbation.parsing import (
     InvalidSettingError,
+    Setting,
     axis_name,
     end_name,
     label_names,
     number,
-    setting,
     signed,
 )
 
-_MM = number(0, unit="mm")
+Settings = Mapping[str, Any]
+
+LENGTH = Setting(number(0, unit="mm"))
+LABELS = Setting(label_names(), default=None)
+AXIS = Setting(axis_name)
+WAY = Setting(signed(float("inf"), unit="mm"))
+BETWEEN = Setting(label_names(2))
 
 
-class Operation(Protocol):
+def along_named(settings: Settings) -> tuple[str, ...]:
+    """Return the axes that a step names and moves or cuts along."""
+    named = [settings[key] for key in ("axis", "towards") if settings.get(key) is not None]
+    return (*named, *(ENDS[settings[key]][0] for key in ("end",) if key in settings))
+
+
+def _in_slices(settings: Settings) -> tuple[str, ...]:
+    return () if settings["axis"] is None else tuple(axis for axis in AXES if axis != settings["axis"])
+
+
+def _accept(_: Settings) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a spec can name.
+
+    Attributes:
+        function: What does it; takes the settings by name, labels as `values`.
+        settings: By name the settings it has.
+        check: Raises an `InvalidSettingError` for settings that do not go together.
+        along: From the settings the anatomical axes along which an image needs more than one voxel.
+    """
+
+    function: Callable[..., Labels]
+    settings: Mapping[str, Setting]
+    check: Callable[[Settings], None] = _accept
+    along: Callable[[Settings], tuple[str, ...]] = along_named
+
+
+def _check_tilt(settings: Settings) -> None:
+    if settings["axis"] == settings["towards"]:
+        raise InvalidSettingError("two different axes in 'axis' and 'towards'")
+
+
+def _check_cut(settings: Settings) -> None:
+    if (settings["mm"] is None) == (settings["fraction"] is None):
+        raise InvalidSettingError("exactly one of 'mm' and 'fraction'")
+
+
+def _offset(labels: Labels, grid: Grid, values: tuple[int, ...], axis: str, mm: float) -> Labels:
+    return operations.offset(labels, grid, values, {axis: mm})
+
+
+def _leave_out(labels: Labels, grid: Grid, values: tuple[int, ...]) -> Labels:
+    return operations.leave_out(labels, values)
+
+
+OPERATIONS = {
+    "dilate": Kind(operations.dilate, {"mm": LENGTH, "labels": LABELS}),
+    "erode": Kind(operations.erode, {"mm": LENGTH, "labels": LABELS}),
+    "smooth": Kind(operations.smooth, {"mm": LENGTH, "labels": LABELS}),
+    "margin": Kind(operations.margin, {"mm": LENGTH, "labels": LABELS, "neighbours": LABELS}),
+    "fill_holes": Kind(
+        operations.fill_holes, {"labels": LABELS, "axis": Setting(axis_name, default=None)}, along=_in_slices
+    ),
+    "offset": Kind(_offset, {"axis": AXIS, "mm": WAY, "labels": LABELS}),
+    "rotate_slices": Kind(
+        operations.rotate_slices,
+        {"axis": AXIS, "degrees": Setting(signed(180, unit="degrees")), "labels": LABELS},
+        along=_in_slices,
+    ),
+    "shift_border": Kind(operations.shift_border, {"between": BETWEEN, "axis": AXIS, "mm": WAY}),
+    "tilt_border": Kind(
+        operations.tilt_border,
+        {"between": BETWEEN, "axis": AXIS, "towards": AXIS, "degrees": Setting(signed(90, unit="degrees"))},
+        check=_check_tilt,
+    ),
+    "cut": Kind(
+        operations.cut,
+        {
+            "end": Setting(end_name),
+            "mm": Setting(LENGTH.parse, default=None),
+            "fraction": Setting(number(0, 1), default=None),
+            "labels": LABELS,
+        },
+        check=_check_cut,
+    ),
+    "leave_out": Kind(_leave_out, {"labels": Setting(label_names())}),
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One entry of a spec: the name of its kind and a value for each of the kind's settings."""
+
+    name: str
+    settings: Settings
+
+    def __str__(self) -> str:
+        given = [f"{name}: {value}" for name, value in self.settings.items() if value is not None]
+        return f"{self.name} ({', '.join(given)})" if given else self.name
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of this name."""
+        return OPERATIONS[self.name]
+
+    def flat_axes(self, grid: Grid, shape: tuple[int, ...]) -> tuple[str, ...]:
+        """Return the axes that the step works along and the image has one voxel along."""
+        extended = grid.extended(shape)
+        return tuple(axis for axis in self.kind.along(self.settings) if axis not in extended)
+
+    def arguments(self, table: LabelTable) -> dict[str, Any]:
+        """Return the settings as the kind's function takes them, with label values for names.
+
+        Raises:
+            HyperSORTError: The dataset does not have a label that is named.
+        """
+        arguments = dict(self.settings)
+        if "labels" in arguments:
+            arguments["values"] = table.select(arguments.pop("labels"))
+        if "neighbours" in arguments:
+            arguments["neighbours"] = table.select(arguments["neighbours"])
+        if "between" in arguments:
+            arguments["between"] = _pair(arguments["between"], table)
+        return arguments
+
+
+@dataclass(frozen=True)
+class Operation(Step):
     """One step of a style."""
 
     def apply(self, labels: Labels, grid: Grid, table: LabelTable) -> Labels:
-        """Return the label map after this step."""
-        ...
-
-
-@dataclass(frozen=True)
-class Dilate:
-    """`dilate`: grow labels by `mm` over background."""
-
-    mm: float = setting(_MM)
-    labels: tuple[LabelName, ...] | None = setting(label_names(), default=None)
-
-    def apply(self, labels: Labels, grid: Grid, table: LabelTable) -> Labels:
-        """See `operations.dilate`."""
-        return operations.dilate(labels, grid, table.select(self.labels), self.mm)
-
-
-@dataclass(frozen=True)
-class Erode:
-    """`erode`: shrink labels by `mm` from all that is not selected."""
-
-    mm: float = setting(_MM)
-    labels: tuple[LabelName, ...] | None = setting(label_names(), default=None)
-
-    def apply(self, labels: Labels, grid: Grid, table: LabelTable) -> Labels:
-        """See `operations.erode`."""
-        return operations.erode(labels, grid, table.select(self.labels), self.mm)
-
-
-@dataclass(frozen=True)
-class Smooth:
-    """`smooth`: smooth boundaries with a Gaussian of standard deviation `mm`."""
-
-    mm: float = setting(_MM)
-    labels: tuple[LabelName, ...] | None = setting(label_names(), default=None)
-
-    def apply(self, labels: Labels, grid: Grid, table: LabelTable) -> Labels:
-        """See `operations.smooth`."""
-        return operations.smooth(labels, grid, table.select(self.labels), self.mm)
-
-
-@dataclass(frozen=True)
-class Margin:
-    """`margin`: leave a gap of `mm` in `labels` where they touch `neighbours` (default: any other label)."""
-
-    mm: float = setting(_MM)
-    labels: tuple[LabelName, ...] | None = setting(label_names(), default=None)
-    neighbours: tuple[LabelName, ...] | None = setting(label_names(), default=None)
-
-    def apply(self, labels: Labels, grid: Grid, table: LabelTable) -> Labels:
-        """See `operations.margin`."""
-        return operations.margin(labels, grid, table.select(self.labels), table.select(self.neighbours), self.mm)
-
-
-@dataclass(frozen=True)
-class FillHoles:
-    """`fill_holes`: fill cavities of each label, or with `axis` holes in the slices across it."""
-
-    labels: tuple[LabelName, ...] | None = setting(label_names(), default=None)
-    axis: str | None = setting(axis_name, default=None)
-
-    def apply(self, labels: Labels, grid: Grid, table: LabelTable) -> Labels:
-        """See `operations.fill_holes`."""
-        return operations.fill_holes(labels, grid, table.select(self.labels), self.axis)
-
-
-@dataclass(frozen=True)
-class Offset:
-    """`offset`: move labels by `mm` along `axis`."""
-
-    axis: str = setting(axis_name)
-    mm: float = setting(signed(float("inf"), unit="mm"))
-    labels: tuple[LabelName, ...] | None = setting(label_names(), default=None)
-
-    def apply(self, labels: Labels, grid: Grid, table: LabelTable) -> Labels:
-        """See `operations.offset`."""
-        return operations.offset(labels, grid, table.select(self.labels), {self.axis: self.mm})
-
-
-@dataclass(frozen=True)
-class RotateSlices:
-    """`rotate_slices`: turn labels in each slice across `axis` about the slice's centre of gravity."""
-
-    axis: str = setting(axis_name)
-    degrees: float = setting(signed(180, unit="degrees"))
-    labels: tuple[LabelName, ...] | None = setting(label_names(), default=None)
-
-    def apply(self, labels: Labels, grid: Grid, table: LabelTable) -> Labels:
-        """See `operations.rotate_slices`."""
-        return operations.rotate_slices(labels, grid, table.select(self.labels), self.axis, self.degrees)
-
-
-@dataclass(frozen=True)
-class ShiftBorder:
-    """`shift_border`: move the border between two labels by `mm` along `axis`."""
-
-    between: tuple[LabelName, ...] = setting(label_names(2))
-    axis: str = setting(axis_name)
-    mm: float = setting(signed(float("inf"), unit="mm"))
-
-    def apply(self, labels: Labels, grid: Grid, table: LabelTable) -> Labels:
-        """See `operations.shift_border`."""
-        return operations.shift_border(labels, grid, _pair(self.between, table), self.axis, self.mm)
-
-
-@dataclass(frozen=True)
-class TiltBorder:
-    """`tilt_border`: tilt the border between two labels, so that it moves along `axis` the more, the more `towards`."""
-
-    between: tuple[LabelName, ...] = setting(label_names(2))
-    axis: str = setting(axis_name)
-    towards: str = setting(axis_name)
-    degrees: float = setting(signed(90, unit="degrees"))
-
-    def __post_init__(self) -> None:
-        if self.axis == self.towards:
-            raise InvalidSettingError("two different axes in 'axis' and 'towards'")
-
-    def apply(self, labels: Labels, grid: Grid, table: LabelTable) -> Labels:
-        """See `operations.tilt_border`."""
-        pair = _pair(self.between, table)
-        return operations.tilt_border(labels, grid, pair, self.axis, self.towards, self.degrees)
-
-
-@dataclass(frozen=True)
-class Cut:
-    """`cut`: take `mm`, or a `fraction` of their extent, off the `end` of labels."""
-
-    end: str = setting(end_name)
-    mm: float | None = setting(_MM, default=None)
-    fraction: float | None = setting(number(0, 1), default=None)
-    labels: tuple[LabelName, ...] | None = setting(label_names(), default=None)
-
-    def __post_init__(self) -> None:
-        if (self.mm is None) == (self.fraction is None):
-            raise InvalidSettingError("exactly one of 'mm' and 'fraction'")
-
-    def apply(self, labels: Labels, grid: Grid, table: LabelTable) -> Labels:
-        """See `operations.cut`."""
-        return operations.cut(labels, grid, table.select(self.labels), self.end, self.mm, self.fraction)
-
-
-@dataclass(frozen=True)
-class LeaveOut:
-    """`leave_out`: turn labels into background."""
-
-    labels: tuple[LabelName, ...] = setting(label_names())
-
-    def apply(self, labels: Labels, grid: Grid, table: LabelTable) -> Labels:
-        """See `operations.leave_out`."""
-        return operations.leave_out(labels, table.select(self.labels))
-
-
-OPERATIONS: dict[str, type[Operation]] = {
-    "dilate": Dilate,
-    "erode": Erode,
-    "smooth": Smooth,
-    "margin": Margin,
-    "fill_holes": FillHoles,
-    "offset": Offset,
-    "rotate_slices": RotateSlices,
-    "shift_border": ShiftBorder,
-    "tilt_border": TiltBorder,
-    "cut": Cut,
-    "leave_out": LeaveOut,
-}
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What an error is planted into: a label map in its style, and the means to choose the error's particulars.
-
-    Attributes:
-        labels: Label map in the case's own style.
-        grid: Its spacing and orientation.
-        table: The dataset's labels.
-        rng: Generator seeded by the seed of the run and the name of the case.
-        donor: Reads the label map and grid of another case, in the style of this case.
-    """
-
-    labels: Labels
-    grid: Grid
-    table: LabelTable
-    rng: np.random.Generator
-    donor: Callable[[], tuple[Labels, Grid]]
-
-
-class ErrorKind(Protocol):
-    """One kind of error."""
-
-    needs_donor: ClassVar[bool]
-
-    @property
-    def weight(self) -> float:
-        """Share of this kind, relative to the weights of the others."""
-        ...
-
-    def apply(self, subject: Subject) -> Labels:
-        """Return the wrong label map."""
-        ...
-
-
-_WEIGHT = number(0)
-
-
-@dataclass(frozen=True)
-class Shift:
-    """`shift`: move all labels by `mm`, along `axis` either way, or in a random direction."""
-
-    needs_donor: ClassVar[bool] = False
-    mm: float = setting(_MM)
-    axis: str | None = setting(axis_name, default=None)
-    weight: float = setting(_WEIGHT, default=1.0)
-
-    def apply(self, subject: Subject) -> Labels:
-        """See `operations.offset`."""
-        ways = planted_errors.random_ways(subject.rng, self.mm, self.axis)
-        return operations.offset(subject.labels, subject.grid, subject.table.foreground, ways)
-
-
-@dataclass(frozen=True)
-class Flip:
-    """`flip`: mirror the label map, not the image, along `axis`, or along a random axis."""
-
-    needs_donor: ClassVar[bool] = False
-    axis: str | None = setting(axis_name, default=None)
-    weight: float = setting(_WEIGHT, default=1.0)
-
-    def apply(self, subject: Subject) -> Labels:
-        """See `planted_errors.flip`."""
-        axis = self.axis if self.axis is not None else str(subject.rng.choice(list(AXES)))
-        return planted_errors.flip(subject.labels, subject.grid, axis)
-
-
-@dataclass(frozen=True)
-class OtherCase:
-    """`other_case`: another case's labels in place of this case's."""
-
-    needs_donor: ClassVar[bool] = True
-    weight: float = setting(_WEIGHT, default=1.0)
-
-    def apply(self, subject: Subject) -> Labels:
-        """See `planted_errors.other_case`."""
-        return planted_errors.other_case(subject.labels, subject.grid, *subject.donor())
-
-
-@dataclass(frozen=True)
-class Empty:
-    """`empty`: no label at all."""
-
-    needs_donor: ClassVar[bool] = False
-    weight: float = setting(_WEIGHT, default=1.0)
-
-    def apply(self, subject: Subject) -> Labels:
-        """See `planted_errors.empty`."""
-        return planted_errors.empty(subject.labels)
-
-
-@dataclass(frozen=True)
-class SwapLabels:
-    """`swap_labels`: the names of `labels` exchanged (more than two: each gets the name of the next)."""
-
-    needs_donor: ClassVar[bool] = False
-    labels: tuple[LabelName, ...] = setting(label_names())
-    weight: float = setting(_WEIGHT, default=1.0)
-
-    def __post_init__(self) -> None:
-        if len(self.labels) < 2:
-            raise InvalidSettingError("at least two 'labels'")
-
-    def apply(self, subject: Subject) -> Labels:
-        """See `planted_errors.swap_labels`."""
-        return planted_errors.swap_labels(subject.labels, subject.table.select(self.labels))
-
-
-@dataclass(frozen=True)
-class MissingSlices:
-    """`missing_slices`: a run of slices across `axis` left empty, at a random level."""
-
-    needs_donor: ClassVar[bool] = False
-    axis: str = setting(axis_name)
-    fraction: float = setting(number(0, 1))
-    weight: float = setting(_WEIGHT, default=1.0)
-
-    def apply(self, subject: Subject) -> Labels:
-        """See `planted_errors.missing_slices`."""
-        start = float(subject.rng.random())
-        return planted_errors.missing_slices(
-            subject.labels, subject.grid, subject.table.foreground, self.axis, self.fraction, start
-        )
-
-
-@dataclass(frozen=True)
-class Spill:
-    """`spill`: one label grown by `mm` over all its neighbours, background included.
-
-    Of `labels` (default: all) it is a random one that the case has.
-    """
-
-    needs_donor: ClassVar[bool] = False
-    mm: float = setting(_MM)
-    labels: tuple[LabelName, ...] | None = setting(label_names(), default=None)
-    weight: float = setting(_WEIGHT, default=1.0)
-
-    def apply(self, subject: Subject) -> Labels:
-        """See `operations.spill`."""
-        present = [value for value in subject.table.select(self.labels) if np.any(subject.labels == value)]
-        if not present:
-            return np.array(subject.labels)
-        value = int(subject.rng.choice(present))
-        into = tuple({0, *subject.table.foreground} - {value})
-        return operations.spill(subject.labels, subject.grid, value, self.mm, into)
-
-
-ERRORS: dict[str, type[ErrorKind]] = {
-    "shift": Shift,
-    "flip": Flip,
-    "other_case": OtherCase,
-    "empty": Empty,
-    "swap_labels": SwapLabels,
-    "missing_slices": MissingSlices,
-    "spill": Spill,
-}
+        """Return the label map after this step: as it was if the step works along an axis of one voxel."""
+        if self.flat_axes(grid, labels.shape):
+            return np.array(labels)
+        return self.kind.function(labels, grid, **self.arguments(table))
 
 
 def _pair(between: tuple[LabelName, ...], table: LabelTable) -> tuple[int, int]:
@@ -361,12 +170,3 @@ def _pair(between: tuple[LabelName, ...], table: LabelTable) -> tuple[int, int]:
             f"{', '.join(map(str, values))}; name two single labels."
         )
     return values[0], values[1]
-
-
-def check_labels(step: Operation | ErrorKind, table: LabelTable) -> None:
-    """Raise a HyperSORTError now, not in the middle of the work, if a step names a label the dataset does not have."""
-    for name in ("labels", "neighbours"):
-        if hasattr(step, name):
-            table.select(getattr(step, name))
-    if isinstance(step, (ShiftBorder, TiltBorder)):
-        _pair(step.between, table)

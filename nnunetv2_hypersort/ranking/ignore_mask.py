@@ -26,7 +26,6 @@ from nnunetv2_hypersort.nnunet.raw_dataset import (
     RawDataset,
     check_dataset_name,
     open_dataset,
-    read_labels,
 )
 from nnunetv2_hypersort.ranking.fold_evidence import CaseEvidence
 from nnunetv2_hypersort.ranking.style_fit import segmenter_without_mirroring
@@ -136,7 +135,7 @@ class IgnoreMaskDataset:
         for case in tqdm(sorted(doubted), unit="case", disable=not progress, file=sys.stderr):
             if case not in self.raw.cases:
                 raise HyperSORTError(f"{self.raw.folder} has no case {case} any more; put it back.")
-            label = read_labels(self.raw.cases[case].label, self.raw.content, self.raw.table)
+            label = self.raw.labels_of(case)
             doubtful = self._doubtful_voxels(case, label.labels, doubted[case], segmenters)
             ignored[case] = int(doubtful.sum())
             label.write(

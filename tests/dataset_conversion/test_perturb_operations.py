@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from nnunetv2_hypersort.images.geometry import Grid
+from nnunetv2_hypersort.images.orientation import AXES
 from nnunetv2_hypersort.perturbation import operations, planted_errors
 
 # Array axes are left-right, posterior-anterior, inferior-superior; the last one is three times as coarse.
@@ -315,5 +316,5 @@ def test_another_case_is_turned_to_this_case_s_orientation():
 def test_random_way_has_the_wanted_length():
     rng = np.random.default_rng(0)
 
-    assert np.linalg.norm(list(planted_errors.random_ways(rng, 5, None).values())) == pytest.approx(5)
-    assert {planted_errors.random_ways(rng, 5, "left-right")["left-right"] for _ in range(20)} == {-5, 5}
+    assert np.linalg.norm(list(planted_errors.random_ways(rng, 5, None, tuple(AXES)).values())) == pytest.approx(5)
+    assert {planted_errors.random_ways(rng, 5, "left-right", tuple(AXES))["left-right"] for _ in range(20)} == {-5, 5}

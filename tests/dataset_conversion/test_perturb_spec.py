@@ -12,7 +12,7 @@ from nnunetv2_hypersort.images.label_table import LabelTable
 from nnunetv2_hypersort.perturbation.assignment import assign, quotas
 from nnunetv2_hypersort.perturbation.perturb import find_spec
 from nnunetv2_hypersort.perturbation.spec import load_spec, parse_spec
-from nnunetv2_hypersort.perturbation.steps import Dilate, Offset
+from nnunetv2_hypersort.perturbation.steps import Operation
 
 
 def spec_with(operations=None, errors=None, **style):
@@ -20,11 +20,14 @@ def spec_with(operations=None, errors=None, **style):
     return {**content, "errors": errors} if errors is not None else content
 
 
-def test_steps_become_typed_objects_in_order():
+def test_steps_are_read_in_order_with_all_their_settings():
     steps = [{"dilate": {"mm": 2, "labels": "liver"}}, {"offset": {"axis": "left-right", "mm": -1.5}}]
     spec = parse_spec(spec_with(steps))
 
-    assert spec.styles[0].operations == (Dilate(2.0, ("liver",)), Offset("left-right", -1.5, None))
+    assert spec.styles[0].operations == (
+        Operation("dilate", {"mm": 2.0, "labels": ("liver",)}),
+        Operation("offset", {"axis": "left-right", "mm": -1.5, "labels": None}),
+    )
 
 
 @pytest.mark.parametrize(
