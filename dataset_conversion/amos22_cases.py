@@ -68,12 +68,11 @@ def list_cases(
     places: dict[str, list[str]] = {}
     taken: dict[str, str] = {}
     for key, split in _SPLITS.items():
-        listed = _listed(content.get(key, ()))
-        for name in listed:
-            places.setdefault(name, []).append(key)
         if split == TEST and not options.test_images:
             continue
-        wanted = [name for name in listed if _is_wanted(name, options.modality)]
+        wanted = [name for name in _listed(content.get(key, ())) if _is_wanted(name, options.modality)]
+        for name in wanted:
+            places.setdefault(name, []).append(key)
         unlisted = _unlisted(root, split, wanted, options.modality)
         if options.all_files:
             for name in unlisted:
@@ -128,7 +127,7 @@ def _listed(entries: Sequence[Any]) -> list[str]:
 
 
 def _unlisted(root: Path, split: str, listed: Sequence[str], modality: str) -> list[str]:
-    present = set()
+    present: set[str] = set()
     for kind in ("images", "labels"):
         for ending in _FOLDERS[split]:
             present.update(volumes(root / f"{kind}{ending}"))

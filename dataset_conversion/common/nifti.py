@@ -52,15 +52,12 @@ def blaming(path: Path) -> Iterator[None]:
     """Note in every fault found within the block that it is this file's; what fails in writing (OSError) passes."""
     try:
         yield
-    except UnusableFileError as fault:
-        fault.path = path
-        raise
     except OSError:
         raise
     except Exception as error:
         fault = fault_of(error)
         fault.path = path
-        raise fault from error
+        raise fault from None if fault is error else error
 
 
 @contextmanager
