@@ -91,7 +91,7 @@ def test_no_header_can_end_the_check(one_case, tmp_path, which, mode):
         check = check_case(CheckTask(one_case, tmp_path, mode, True))
         found += bool(check.problems)
         assert all(problem.reason and problem.remedy for problem in check.problems)
-    assert found > 50
+    assert found > 30
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,8 @@ def test_processes_that_cannot_start_are_no_fault_of_the_cases(monkeypatch):
 
 def test_a_lost_case_is_a_line_in_the_list(one_case, tmp_path):
     check = checking.lost_check(CheckTask(one_case, tmp_path, "full", True))
-    assert [str(problem) for problem in check.problems] == [
-        "c: image.nii.gz (or a label file of this case) ended the process that read it, most likely because memory "
-        "ran out; free memory, or leave the case out with --skip-bad"
-    ]
+    [problem] = check.problems
+    assert str(problem) == (
+        "c: image.nii.gz (or a label file of this case) ended the process that read it, most likely because memory ran "
+        "out; free memory, or leave the case out with --skip-bad"
+    )
