@@ -171,7 +171,7 @@ def _read_labels(content: Mapping[str, Any], path: Path) -> dict[str, int]:
         name = ALIASES.get(str(spelling).strip(), str(spelling).strip())
         if name == "background":
             continue
-        if name not in CLASSES or not str(text).isdigit():
+        if name not in CLASSES or not str(text).isdecimal():
             raise HyperSORTError(
                 f"{path}: the label {text}: {spelling!r} is not one of AMOS22; download the file again"
             )
@@ -196,13 +196,17 @@ def _read_table(root: Path) -> tuple[Mapping[str, Mapping[str, str]], list[str]]
     # The table is a download of its own and ends up beside amos22 or inside it.
     for folder in (root, root.parent, root.parent.parent):
         if (folder / TABLE).is_file():
-            table = read_table(folder / TABLE, "amos_id", ",")
-            return {_identifier(key): row for key, row in table.rows.items()}, []
+            table = read_table(folder / TABLE, "amos_id", ",", _identifier)
+            warnings = []
+            if table.repeated:
+                named = ", ".join(sorted(table.repeated))
+                warnings.append(f"{TABLE} has several rows for {named}: where they differ, cases.csv has no value")
+            return table.rows, warnings
     return {}, [f"{TABLE} is not beside the images: cases.csv has no scanner and no site"]
 
 
 def _identifier(number: str) -> str:
-    return f"amos_{int(float(number)):04d}" if number.replace(".", "", 1).isdigit() else number
+    return f"amos_{int(float(number)):04d}" if number.replace(".", "", 1).isdecimal() else number
 
 
 if __name__ == "__main__":

@@ -146,6 +146,6 @@ def _is_wanted(identifier: str, modality: str) -> bool:
 
 def _modality(identifier: str) -> str:
     digits = identifier.rpartition("_")[2]
-    if not digits.isdigit():
+    if not digits.isdecimal():
         raise HyperSORTError(f"the case name {identifier!r} does not end in a number, as those of AMOS22 do; remove it")
     return "CT" if int(digits) <= LAST_CT else "MRI"

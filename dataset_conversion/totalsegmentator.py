@@ -102,7 +102,12 @@ def read_totalsegmentator(source: Path, options: TotalSegmentatorOptions) -> "Co
             root, [folder / MASKS for folder in folders.values()], f"a mask (NAME.nii.gz) in its folder {MASKS}"
         )
     table = root / TABLE
-    rows = read_table(table, "image_id", ";") if table.is_file() else Table()
+    by_letters = {name.casefold(): name for name in folders}
+
+    def identify(text: str) -> str:
+        return text if text in folders else by_letters.get(text.casefold(), text)
+
+    rows = read_table(table, "image_id", ";", identify) if table.is_file() else Table()
     release, warnings = _recognise(root, modality, found, len(rows.rows), options.release)
     if not rows.rows:
         warnings.append(

@@ -87,7 +87,7 @@ class Table:
     repeated: frozenset[str] = frozenset()
 
 
-def read_table(path: Path, key: str, separator: str) -> Table:
+def read_table(path: Path, key: str, separator: str, identify: Callable[[str], str] = str) -> Table:
     """Read a CSV file into a row for each value of its key column.
 
     Columns with dates of birth are dropped.
@@ -96,6 +96,7 @@ def read_table(path: Path, key: str, separator: str) -> Table:
         path: The file; UTF-8, with or without a byte order mark.
         key: The column that names the row.
         separator: What stands between columns.
+        identify: What makes of the text in the key column the name of a row, where cases are called otherwise.
 
     Raises:
         HyperSORTError: The key column is missing.
@@ -107,7 +108,7 @@ def read_table(path: Path, key: str, separator: str) -> Table:
         rows: dict[str, dict[str, str]] = {}
         repeated = set()
         for row in reader:
-            name = (row[key] or "").strip()
+            name = identify((row[key] or "").strip())
             if not name:
                 continue
             content = clean_row(row, without=(key,))

@@ -103,7 +103,7 @@ def test_an_unknown_split_is_no_training(raw, tmp_path):
     assert splits_of(totalsegmentator(source, skip_bad=True)) == {"s1": "train"}
 
 
-@pytest.mark.parametrize("again", ["s2;val", "s2;test", " s2 ;test"])
+@pytest.mark.parametrize("again", ["s2;val", "s2;test", " s2 ;test", "S2;train"])
 def test_a_case_in_two_rows_is_no_training(raw, tmp_path, again):
     source = make_totalsegmentator(tmp_path / "ts", {"s1": "train", "s2": "test"}, MASKS)
     (source / "meta.csv").write_text(f"image_id;split\ns1;train\ns2;test\n{again}\n")
@@ -116,3 +116,19 @@ def test_no_word_at_all_joins_training_with_a_warning(raw, tmp_path, capsys):
     source = make_totalsegmentator(tmp_path / "ts", {"s1": "train", "s2": ""}, MASKS)
     assert splits_of(totalsegmentator(source)) == {"s1": "train", "s2": "train"}
     assert "1 cases have no split in meta.csv and join training: s2" in capsys.readouterr().out
+
+
+def test_a_row_under_other_capitals_is_the_row_of_its_case(raw, tmp_path):
+    source = make_totalsegmentator(tmp_path / "ts", {"s1": "train", "s2": "test"}, MASKS)
+    (source / "meta.csv").write_text("image_id;split\ns1;train\nS2;test\n")
+    assert splits_of(totalsegmentator(source)) == {"s1": "train", "s2": "test"}
+
+
+def test_two_rows_of_the_amos_table_are_told(raw, tmp_path, capsys):
+    source = make_amos(tmp_path / "amos22", train=(1, 2), validation=(), test=())
+    table = source / "labeled_data_meta_0000_0599.csv"
+    table.write_text("amos_id,Site,Age\n1,A,50\n2,A,60\n0001,B,50\n")
+    folder = amos(source)
+    rows = {row["case"]: (row["site"], row["age"]) for row in csv.DictReader((folder / "cases.csv").open())}
+    assert rows == {"amos_0001": ("", "50"), "amos_0002": ("A", "60")}
+    assert "several rows for amos_0001: where they differ" in capsys.readouterr().out
