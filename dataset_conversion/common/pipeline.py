@@ -9,15 +9,11 @@ from typing import Any
 from nnunetv2_hypersort.dataset_conversion.common.cases import TEST, VALIDATION, CaseCheck, Problem, SourceCase
 from nnunetv2_hypersort.dataset_conversion.common.checking import FULL, CheckTask, check_case, lost_check
 from nnunetv2_hypersort.dataset_conversion.common.converting import ConvertTask, convert_case, lost_conversion
-from nnunetv2_hypersort.dataset_conversion.common.dataset_ids import (
-    UNFINISHED,
-    check_dataset_id,
-    folders_to_replace,
-    raw_folder,
-)
+from nnunetv2_hypersort.dataset_conversion.common.dataset_ids import UNFINISHED, check_dataset_id, raw_folder
 from nnunetv2_hypersort.dataset_conversion.common.disk_space import check_disk_space
 from nnunetv2_hypersort.dataset_conversion.common.labels import LabelPlan
 from nnunetv2_hypersort.dataset_conversion.common.linking import COPY
+from nnunetv2_hypersort.dataset_conversion.common.occupants import folders_to_replace
 from nnunetv2_hypersort.dataset_conversion.common.outputs import (
     REORIENTING_READER,
     Description,

@@ -11,7 +11,7 @@ from convert_builders import make_amos, set_nnunet_folders
 from nnunetv2.utilities.dataset_name_id_conversion import convert_id_to_dataset_name, find_candidate_datasets
 
 from nnunetv2_hypersort.dataset_conversion.amos22 import Amos22Options, convert_amos22
-from nnunetv2_hypersort.dataset_conversion.common import dataset_ids, pipeline
+from nnunetv2_hypersort.dataset_conversion.common import dataset_ids, occupants, pipeline
 from nnunetv2_hypersort.dataset_conversion.perturbation.raw_dataset import check_dataset_name
 from nnunetv2_hypersort.dataset_conversion.settings import LabelOptions, Settings
 from nnunetv2_hypersort.errors import HyperSORTError
@@ -53,7 +53,7 @@ def test_ids_are_looked_up_as_nnunet_does(raw, dataset_id):
 def test_what_has_an_id_is_told_from_what_looks_like_it(raw):
     for name in NAMES:
         (raw / name).mkdir()
-    found = dataset_ids.occupants(100)
+    found = occupants.occupants(100)
     assert [path.name for path in found.data] == ["Dataset100_A"]
     assert [path.name for path in found.alike] == ["Dataset100", "Dataset1000_Other", "Dataset100A"]
 
