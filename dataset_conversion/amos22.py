@@ -2,34 +2,26 @@
 
 import argparse
 import json
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nnunetv2_hypersort.conversion.settings import (
-    LabelOptions,
     Settings,
     add_common_arguments,
     common_settings,
     label_options,
 )
+from nnunetv2_hypersort.dataset_conversion.amos22_options import BOTH, CT, FOLD, JOIN, MRI
+from nnunetv2_hypersort.dataset_conversion.amos22_options import Amos22Options as Amos22Options
 from nnunetv2_hypersort.errors import HyperSORTError
 
 if TYPE_CHECKING:
-    from nnunetv2_hypersort.conversion.cases import Problem, SourceCase
     from nnunetv2_hypersort.conversion.labels import LabelPlan
     from nnunetv2_hypersort.conversion.pipeline import Conversion
 
 NAME = "AMOS22"
 TABLE = "labeled_data_meta_0000_0599.csv"
-LAST_CT = 500
-"""Ids up to this one are CT, those above are MRI."""
-
-CT, MRI, BOTH = "ct", "mri", "both"
-JOIN, FOLD = "join", "fold"
-
 CLASSES = (
     "spleen",
     "kidney_right",
@@ -60,46 +52,6 @@ ALIASES = {
     "prostate/uterus": "prostate_and_uterus",
 }
 """Spellings of the dataset.json on Zenodo -> those of the task-1 file."""
-
-_CASE = re.compile(r"amos_\d+")
-_SPLITS = {"training": "train", "validation": "val", "test": "test"}
-_FOLDERS = {"train": ("Tr",), "val": ("Va", "Val"), "test": ("Ts",)}
-
-
-@dataclass(frozen=True)
-class Amos22Options:
-    """What is taken from the download.
-
-    Attributes:
-        labels: Classes and merged labels.
-        modality: "ct", "mri" or "both".
-        validation: "join" (validation cases are training cases, nnU-Net makes its own folds) or "fold" (one fold,
-            validated on the challenge's validation cases).
-        test_images: Put the unlabelled test images into imagesTs.
-        all_files: Take every labelled pair found in the folders, not only the cases of the lists in dataset.json.
-    """
-
-    labels: LabelOptions = LabelOptions()  # noqa: RUF009  (immutable)
-    modality: str = CT
-    validation: str = JOIN
-    test_images: bool = False
-    all_files: bool = False
-
-    def __post_init__(self) -> None:
-        if self.modality not in (CT, MRI, BOTH):
-            raise HyperSORTError(f"modality {self.modality!r} is none of ct, mri, both")
-        if self.validation not in (JOIN, FOLD):
-            raise HyperSORTError(f"validation {self.validation!r} is neither 'join' nor 'fold'")
-
-    def content(self) -> dict[str, Any]:
-        """Return the options as JSON content."""
-        return {
-            **self.labels.content(),
-            "modality": self.modality,
-            "validation": self.validation,
-            "test_images": self.test_images,
-            "all_files": self.all_files,
-        }
 
 
 def convert_amos22(source: str | Path, settings: Settings, options: Amos22Options | None = None) -> Path:
@@ -137,6 +89,7 @@ def read_amos22(source: Path, options: Amos22Options) -> "Conversion":
     from nnunetv2_hypersort.conversion.labels import plan_labels
     from nnunetv2_hypersort.conversion.outputs import Description
     from nnunetv2_hypersort.conversion.pipeline import Conversion
+    from nnunetv2_hypersort.dataset_conversion.amos22_cases import list_cases
 
     root = find_root(source, _is_amos22, "no dataset.json beside a folder labelsTr in it")
     content = _read_json(root / "dataset.json")
@@ -145,7 +98,7 @@ def read_amos22(source: Path, options: Amos22Options) -> "Conversion":
         sorted(values, key=values.__getitem__), options.labels.classes, merges=options.labels.merges, aliases=ALIASES
     )
     rows, warnings = _read_table(root)
-    cases, problems, notes = _list_cases(root, content, options, _lookup(values, plan), rows)
+    listing = list_cases(root, content, options, _lookup(values, plan), rows)
     channel = {CT: "CT", MRI: "MRI", BOTH: "CT or MRI"}[options.modality]
     return Conversion(
         source=root,
@@ -160,10 +113,10 @@ def read_amos22(source: Path, options: Amos22Options) -> "Conversion":
             release=str(content.get("release") or "not stated"),
         ),
         labels=plan,
-        cases=cases,
+        cases=listing.cases,
         options=options.content(),
-        problems=problems,
-        warnings=[*warnings, *notes],
+        problems=listing.problems,
+        warnings=[*warnings, *listing.notes],
         official_split=options.validation == FOLD,
     )
 
@@ -218,7 +171,7 @@ def _read_labels(content: Mapping[str, Any], path: Path) -> dict[str, int]:
         name = ALIASES.get(str(spelling).strip(), str(spelling).strip())
         if name == "background":
             continue
-        if name not in CLASSES or not str(text).isdigit():
+        if name not in CLASSES or not str(text).isdecimal():
             raise HyperSORTError(
                 f"{path}: the label {text}: {spelling!r} is not one of AMOS22; download the file again"
             )
@@ -237,98 +190,20 @@ def _lookup(values: Mapping[str, int], plan: "LabelPlan") -> tuple[int, ...]:
     return tuple(lookup)
 
 
-def _read_table(root: Path) -> tuple[dict[str, dict[str, str]], list[str]]:
+def _read_table(root: Path) -> tuple[Mapping[str, Mapping[str, str]], list[str]]:
     from nnunetv2_hypersort.conversion.discovery import read_table
 
     # The table is a download of its own and ends up beside amos22 or inside it.
     for folder in (root, root.parent, root.parent.parent):
         if (folder / TABLE).is_file():
-            rows = read_table(folder / TABLE, "amos_id", ",")
-            return {_identifier(key): row for key, row in rows.items()}, []
+            table = read_table(folder / TABLE, "amos_id", ",", _identifier)
+            warnings = []
+            if table.repeated:
+                named = ", ".join(sorted(table.repeated))
+                warnings.append(f"{TABLE} has several rows for {named}: where they differ, cases.csv has no value")
+            return table.rows, warnings
     return {}, [f"{TABLE} is not beside the images: cases.csv has no scanner and no site"]
 
 
 def _identifier(number: str) -> str:
-    return f"amos_{int(float(number)):04d}" if number.replace(".", "", 1).isdigit() else number
-
-
-def _is_wanted(identifier: str, modality: str) -> bool:
-    return modality == BOTH or _modality(identifier).casefold() == modality
-
-
-def _modality(identifier: str) -> str:
-    digits = identifier.rpartition("_")[2]
-    if not digits.isdigit():
-        raise HyperSORTError(f"the case name {identifier!r} does not end in a number, as those of AMOS22 do; remove it")
-    return "CT" if int(digits) <= LAST_CT else "MRI"
-
-
-def _list_cases(
-    root: Path,
-    content: Mapping[str, Any],
-    options: Amos22Options,
-    lookup: tuple[int, ...],
-    rows: Mapping[str, Mapping[str, str]],
-) -> tuple[list["SourceCase"], list["Problem"], list[str]]:
-    from nnunetv2_hypersort.conversion.cases import LabelMapFile, Problem, SourceCase
-
-    cases: list[SourceCase] = []
-    problems: list[Problem] = []
-    notes: list[str] = []
-    for key, split in _SPLITS.items():
-        if split == "test" and not options.test_images:
-            continue
-        listed = _listed(content.get(key, ()))
-        images, labels = _files(root, "images", split), _files(root, "labels", split)
-        unlisted = sorted((set(images) | set(labels)) - set(listed))
-        unlisted = [name for name in unlisted if _CASE.fullmatch(name) and _is_wanted(name, options.modality)]
-        if options.all_files:
-            listed = [*listed, *unlisted]
-        elif unlisted:
-            notes.append(
-                f"{len(unlisted)} {key} cases are in the folders but not in dataset.json (--all-files takes them)"
-            )
-        for name in listed:
-            if not _is_wanted(name, options.modality):
-                continue
-            image, label = images.get(name), labels.get(name)
-            needs_label = split != "test"
-            if image is None:
-                what = f"images{_FOLDERS[split][0]}/{name}.nii.gz"
-                problems.append(
-                    Problem(name, what, "is missing: a label without an image" if label else "is missing", _LOOK_AGAIN)
-                )
-            if label is None and needs_label:
-                what = f"labels{_FOLDERS[split][0]}/{name}.nii.gz"
-                problems.append(
-                    Problem(name, what, "is missing: an image without a label" if image else "is missing", _LOOK_AGAIN)
-                )
-            if image is not None and (label is not None or not needs_label):
-                label_map = LabelMapFile(label, lookup) if label is not None and needs_label else None
-                cases.append(
-                    SourceCase(name, split, _modality(name), image, label_map, metadata=dict(rows.get(name, {})))
-                )
-    if not cases and not problems:
-        raise HyperSORTError(
-            f"{root / 'dataset.json'} lists no {options.modality.upper()} case (that of task 1 lists CT only); "
-            "take the dataset.json of Zenodo, or add --all-files"
-        )
-    return cases, problems, notes
-
-
-_LOOK_AGAIN = "unpack the archive again, or leave the case out with --skip-bad"
-
-
-def _listed(entries: Sequence[Any]) -> list[str]:
-    paths = [entry.get("image", "") if isinstance(entry, dict) else str(entry) for entry in entries]
-    return list(dict.fromkeys(Path(path).name.removesuffix(".nii.gz") for path in paths if path))
-
-
-def _files(root: Path, kind: str, split: str) -> dict[str, Path]:
-    from nnunetv2_hypersort.conversion.discovery import volumes
-
-    # dataset.json of task 1 says imagesVal where the folder is called imagesVa: the name of the file decides.
-    found: dict[str, Path] = {}
-    for ending in reversed(_FOLDERS[split]):
-        found.update(volumes(root / f"{kind}{ending}"))
-    return found
+    return f"amos_{int(float(number)):04d}" if number.replace(".", "", 1).isdecimal() else number

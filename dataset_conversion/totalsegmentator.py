@@ -1,7 +1,7 @@
 """TotalSegmentator's CT and MRI data sets, all releases, become nnU-Net raw datasets."""
 
 import argparse
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from nnunetv2_hypersort.errors import HyperSORTError
 
 if TYPE_CHECKING:
     from nnunetv2_hypersort.conversion.cases import Problem, SourceCase
+    from nnunetv2_hypersort.conversion.discovery import Table
     from nnunetv2_hypersort.conversion.labels import LabelPlan
     from nnunetv2_hypersort.conversion.pipeline import Conversion
 
@@ -28,6 +29,7 @@ TABLE = "meta.csv"
 SPLITS = ("train", "val", "test")
 
 _LISTED_NAMES = 5
+_AGAIN = "unpack the archive again, or leave the case out with --skip-bad"
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def read_totalsegmentator(source: Path, options: TotalSegmentatorOptions) -> "Co
     Raises:
         HyperSORTError: The folder is not a TotalSegmentator data set, mixes CT and MRI, or a class is unknown.
     """
-    from nnunetv2_hypersort.conversion.discovery import find_root, read_table, visible, volumes
+    from nnunetv2_hypersort.conversion.discovery import Table, find_root, read_table, visible, volumes
     from nnunetv2_hypersort.conversion.labels import plan_labels
     from nnunetv2_hypersort.conversion.outputs import Description
     from nnunetv2_hypersort.conversion.pipeline import Conversion
@@ -96,11 +98,18 @@ def read_totalsegmentator(source: Path, options: TotalSegmentatorOptions) -> "Co
     masks = {name: volumes(folder / MASKS) for name, folder in folders.items()}
     found = {structure for files in masks.values() for structure in files}
     if not found:
-        raise HyperSORTError(f"{root}: no case has a file in its folder {MASKS}; unpack the archive again")
+        raise _nothing_named(
+            root, [folder / MASKS for folder in folders.values()], f"a mask (NAME.nii.gz) in its folder {MASKS}"
+        )
     table = root / TABLE
-    rows = read_table(table, "image_id", ";") if table.is_file() else {}
-    release, warnings = _recognise(root, modality, found, len(rows), options.release)
-    if not rows:
+    by_letters = {name.casefold(): name for name in folders}
+
+    def identify(text: str) -> str:
+        return text if text in folders else by_letters.get(text.casefold(), text)
+
+    rows = read_table(table, "image_id", ";", identify) if table.is_file() else Table()
+    release, warnings = _recognise(root, modality, found, len(rows.rows), options.release)
+    if not rows.rows:
         warnings.append(
             f"{TABLE} is not there: every case joins training, and cases.csv has no institute and no scanner"
         )
@@ -168,7 +177,7 @@ def _is_totalsegmentator(folder: Path) -> bool:
     return any(_is_case(child) for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
 
 
-def _modality(root: Path, folders: Iterable[Path]) -> str:
+def _modality(root: Path, folders: Collection[Path]) -> str:
     examples: dict[str, str] = {}
     for folder in folders:
         for modality, image in IMAGES.items():
@@ -179,8 +188,16 @@ def _modality(root: Path, folders: Iterable[Path]) -> str:
             f"{root} mixes CT ({examples['CT']}) and MRI ({examples['MRI']}): unpack the two into separate folders"
         )
     if not examples:
-        raise HyperSORTError(f"{root}: no case has an image (ct.nii.gz or mri.nii.gz); unpack the archive again")
+        raise _nothing_named(root, folders, "an image (ct.nii.gz or mri.nii.gz)")
     return next(iter(examples))
+
+
+def _nothing_named(root: Path, folders: Iterable[Path], wanted: str) -> HyperSORTError:
+    from nnunetv2_hypersort.conversion.discovery import visible
+
+    other = next((path for folder in folders for path in visible(folder) if path.is_file()), None)
+    there = f", but {other.relative_to(root)} is there: all files must have these names" if other else ""
+    return HyperSORTError(f"{root}: no case has {wanted}{there}; unpack the archive again")
 
 
 def _recognise(
@@ -233,7 +250,7 @@ def _classes(release: Release, found: set[str]) -> tuple[list[str], list[str]]:
 def _list_cases(
     folders: Mapping[str, Path],
     masks: Mapping[str, Mapping[str, Path]],
-    rows: Mapping[str, Mapping[str, str]],
+    table: "Table",
     modality: str,
     plan: "LabelPlan",
     options: TotalSegmentatorOptions,
@@ -243,37 +260,61 @@ def _list_cases(
     cases: list[SourceCase] = []
     problems: list[Problem] = []
     unplaced: list[str] = []
-    again = "unpack the archive again, or leave the case out with --skip-bad"
-    for name in sorted({*folders, *rows}):
+    for name in sorted({*folders, *table.rows}):
         if name not in folders:
-            problems.append(Problem(name, f"{name}/", f"is listed in {TABLE} but is not there", again))
+            problems.append(Problem(name, f"{name}/", f"is listed in {TABLE} but is not there", _AGAIN))
             continue
-        image, files, row = folders[name] / IMAGES[modality], masks[name], rows.get(name, {})
-        split = row.get("split", "")
-        if split not in SPLITS:
-            split = "train"
-            if rows:
-                unplaced.append(name)
+        image, files, row = folders[name] / IMAGES[modality], masks[name], table.rows.get(name, {})
         missing = tuple(structure for structure in plan.targets if structure not in files)
-        if not image.is_file():
-            problems.append(Problem(name, f"{name}/{IMAGES[modality]}", "is missing: masks without an image", again))
-        elif not files:
-            problems.append(Problem(name, f"{name}/{MASKS}", "has no masks: an image without a label", again))
-        elif missing and not options.allow_missing:
-            reason = f"has no file for {_some(missing)}"
-            problems.append(
-                Problem(name, f"{name}/{MASKS}", reason, "unpack the archive again, or add --allow-missing")
+        faults = [*_split_problems(name, table), *_file_problems(name, image, files, missing, options.allow_missing)]
+        problems += faults
+        if faults:
+            continue
+        split = row.get("split", "").casefold()
+        if not split and table.rows:
+            unplaced.append(name)
+        chosen = tuple(MaskFile(files[key], target) for key, target in plan.targets.items() if key in files)
+        metadata = {column: value for column, value in row.items() if column != "split"}
+        cases.append(
+            SourceCase(
+                name, split or SPLITS[0], modality, image, masks=chosen, not_annotated=missing, metadata=metadata
             )
-        else:
-            chosen = tuple(MaskFile(files[key], target) for key, target in plan.targets.items() if key in files)
-            metadata = {column: value for column, value in row.items() if column != "split"}
-            cases.append(
-                SourceCase(name, split, modality, image, masks=chosen, not_annotated=missing, metadata=metadata)
-            )
+        )
     notes = []
     if unplaced:
         notes.append(f"{len(unplaced)} cases have no split in {TABLE} and join training: {_some(unplaced)}")
     return cases, problems, notes
+
+
+def _split_problems(name: str, table: "Table") -> Iterator["Problem"]:
+    from nnunetv2_hypersort.conversion.cases import Problem
+
+    split = table.rows.get(name, {}).get("split", "")
+    if name in table.repeated:
+        yield Problem(name, TABLE, "has the case in several rows", "keep one, or leave the case out with --skip-bad")
+    elif split and split.casefold() not in SPLITS:
+        remedy = f"write {', '.join(SPLITS[:-1])} or {SPLITS[-1]} there, or leave the case out with --skip-bad"
+        yield Problem(name, TABLE, f"has the split {split!r} for the case", remedy)
+
+
+def _file_problems(
+    name: str, image: Path, files: Mapping[str, Path], missing: Sequence[str], allow_missing: bool
+) -> Iterator["Problem"]:
+    from nnunetv2_hypersort.conversion.cases import Problem
+    from nnunetv2_hypersort.conversion.discovery import missing_file
+
+    folder = image.parent / MASKS
+    if not image.is_file():
+        stem = image.name.removesuffix(".nii.gz")
+        reason, remedy = missing_file(image.parent, stem, "is missing: masks without an image", _AGAIN)
+        yield Problem(name, f"{name}/{image.name}", reason, remedy)
+    if missing and not (files and allow_missing):
+        what, otherwise = f"has no file for {_some(missing)}", "unpack the archive again, or add --allow-missing"
+        if not files:
+            what, otherwise = "has no masks: an image without a label", _AGAIN
+        reason, remedy = missing_file(folder, missing[0], what, otherwise)
+        where = f"{name}/{MASKS}" if reason == what else f"{name}/{MASKS}/{missing[0]}.nii.gz"
+        yield Problem(name, where, reason, remedy)
 
 
 def _some(names: Sequence[str]) -> str:

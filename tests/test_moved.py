@@ -21,7 +21,10 @@ def test_an_old_name_is_the_module_of_today(old, new):
 
 def test_an_old_name_runs_as_a_command():
     run = subprocess.run(
-        [sys.executable, "-m", "nnunetv2_hypersort.small_plan", "--help"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "nnunetv2_hypersort.small_plan", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert "--patch-size" in run.stdout
 

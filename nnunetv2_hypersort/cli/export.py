@@ -1,6 +1,7 @@
 """`hypersort export`: parse, call, print."""
 
 import argparse
+import shlex
 
 from nnunetv2_hypersort.cli.common_arguments import add_model_arguments, add_processes_argument
 
@@ -42,7 +43,7 @@ def run(args: argparse.Namespace) -> None:
         print(latent if dice is None else f"{latent}; Dice with labels of all styles {dice:.4f}")
     folds = " ".join(latent.fold for latent in exported.latents)
     print(
-        f"\nWritten: {exported.folder}\n\nWith plain nnU-Net, and nnUNet_results={args.o}:\n"
+        f"\nWritten: {exported.folder}\n\nWith plain nnU-Net, and nnUNet_results={shlex.quote(args.o)}:\n"
         f"  nnUNetv2_predict {exported.flags} -f {folds} -i IN -o OUT\n"
         f"  nnUNetv2_export_model_to_zip {exported.flags} -f {folds} -o MODEL.zip\n"
         f"In 3D Slicer's nnU-Net extension choose the folder that was written."

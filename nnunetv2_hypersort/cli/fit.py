@@ -1,6 +1,7 @@
 """`hypersort fit`: parse, call, print."""
 
 import argparse
+import shlex
 
 from nnunetv2_hypersort.cli.common_arguments import add_model_arguments
 
@@ -62,6 +63,7 @@ def run(args: argparse.Namespace) -> None:
     )
     print(fit.markdown())
     if args.save_as:
-        print(f"\nThe model has the style {args.save_as} now: hypersort predict --latent style:{args.save_as} ...")
+        chosen = shlex.quote(f"style:{args.save_as}")
+        print(f"\nThe model has the style {args.save_as} now: hypersort predict --latent {chosen} ...")
     if args.o:
         print(f"\nWritten: {args.o}/fit.json, {args.o}/fit.csv")

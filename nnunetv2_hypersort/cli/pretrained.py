@@ -1,6 +1,7 @@
 """`hypersort pretrained`: start a training from trained weights."""
 
 import argparse
+import shlex
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,4 +37,5 @@ def run(args: argparse.Namespace) -> None:
     )
     kept_new = sorted(name.removeprefix("primary.") for name in new if name.startswith("primary."))
     print(f"New, as in nnU-Net: latents and {', '.join(kept_new)}.")
-    print(f"nnUNetv2_train {args.d} {args.c} FOLD -tr {args.tr} -p {args.p} -pretrained_weights {args.o}")
+    options = ["-tr", args.tr, "-p", args.p, "-pretrained_weights", args.o]
+    print(shlex.join(["nnUNetv2_train", args.d, args.c, "FOLD", *options]))

@@ -1,6 +1,7 @@
 """`hypersort styles`: the annotation styles of a trained model."""
 
 import argparse
+import shlex
 
 from nnunetv2_hypersort.cli.common_arguments import add_model_arguments
 from nnunetv2_hypersort.errors import HyperSORTError
@@ -41,6 +42,6 @@ def run(args: argparse.Namespace) -> None:
     if found.styles:
         style = found.styles[0].style
         print(
-            f"To predict in a style: hypersort predict -m {args.model} -f {' '.join(style.folds)} -i IN -o OUT "
-            f"--latent style:{style.name}"
+            f"To predict in a style: hypersort predict -m {shlex.quote(args.model)} -f {' '.join(style.folds)} "
+            f"-i IN -o OUT --latent {shlex.quote(f'style:{style.name}')}"
         )

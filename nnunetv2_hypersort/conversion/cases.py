@@ -90,6 +90,7 @@ class CaseCheck:
         identifier: The case.
         problems: Faults that keep the case out.
         warnings: Oddities that do not.
+        stamps: `file_stamps` of its files, taken before the first was read; empty where one is missing.
         shape: Voxels along the three axes of the file.
         spacing: Voxel size in mm along the same axes.
         itk_reads: Whether SimpleITK, nnU-Net's default reader, accepts the header.
@@ -101,6 +102,7 @@ class CaseCheck:
     identifier: str
     problems: list[Problem] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    stamps: list[list[int]] = field(default_factory=list)
     shape: tuple[int, int, int] = (0, 0, 0)
     spacing: tuple[float, float, float] = (0.0, 0.0, 0.0)
     itk_reads: bool = True
@@ -110,14 +112,12 @@ class CaseCheck:
 
     def to_json(self) -> dict[str, Any]:
         """Return the check as JSON content, from which `from_json` rebuilds it (only for checks without a problem)."""
-        content = dict(vars(self))
-        del content["problems"]
-        return content
+        return {key: value for key, value in vars(self).items() if key not in ("problems", "stamps")}
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> "CaseCheck":
-        """Rebuild a check from what `to_json` gave."""
-        check = cls(**content)
+    def from_json(cls, content: Mapping[str, Any], stamps: list[list[int]]) -> "CaseCheck":
+        """Rebuild a check from what `to_json` gave, of files with these stamps."""
+        check = cls(**content, stamps=stamps)
         check.shape = (int(check.shape[0]), int(check.shape[1]), int(check.shape[2]))
         check.spacing = (float(check.spacing[0]), float(check.spacing[1]), float(check.spacing[2]))
         return check

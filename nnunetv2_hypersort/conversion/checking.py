@@ -1,14 +1,20 @@
 """The check of one case: everything that nnU-Net would stumble over later."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nnunetv2_hypersort.conversion.cases import CaseCheck, LabelMapFile, Problem, SourceCase
+from nnunetv2_hypersort.conversion.cases import (
+    CaseCheck,
+    LabelMapFile,
+    Problem,
+    SourceCase,
+    file_stamps,
+)
 from nnunetv2_hypersort.conversion.geometry import itk_geometry, require_same_grid
 from nnunetv2_hypersort.conversion.merging import integer_labels, occupied
 from nnunetv2_hypersort.conversion.nifti import (
@@ -16,6 +22,7 @@ from nnunetv2_hypersort.conversion.nifti import (
     UnusableFileError,
     Volume,
     check_length,
+    fault_of,
     is_flat,
     read_header,
     read_volume,
@@ -49,8 +56,13 @@ class CheckTask:
 
 
 def check_case(task: CheckTask) -> CaseCheck:
-    """Check the files of a case, all of them, whatever is found in the first ones."""
+    """Check the files of a case, all of them, whatever is found in the first ones.
+
+    Nothing about a file is an error of this function: whatever reading it raises becomes a problem of the case.
+    """
     case, check = task.case, CaseCheck(task.case.identifier)
+    with suppress(OSError):  # a file that is missing will be named below
+        check.stamps = file_stamps(case.files)
     image_header = None
     with _noting(case.image, task, check):
         image_header = _check_image(task, check)
@@ -66,19 +78,47 @@ def check_case(task: CheckTask) -> CaseCheck:
     return check
 
 
+def lost_check(task: CheckTask) -> CaseCheck:
+    """Return the check of a case whose files ended the process that read them."""
+    return CaseCheck(task.case.identifier, problems=[lost_case(task.case, task.source)])
+
+
+def lost_case(case: SourceCase, source: Path) -> Problem:
+    """Return the problem of a case whose files ended the process that worked on them, when nothing else ran."""
+    return Problem(
+        case.identifier,
+        relative(case.image, source),
+        "(or a label file of this case) ended the process that read it, most likely because memory ran out",
+        f"free memory, or {LEAVE_OUT}",
+    )
+
+
 @contextmanager
 def _noting(path: Path, task: CheckTask, check: CaseCheck) -> Iterator[None]:
     try:
         yield
-    except UnusableFileError as fault:
+    except Exception as error:
+        fault = fault_of(error)
         check.problems.append(Problem(task.case.identifier, relative(path, task.source), fault.reason, fault.remedy))
 
 
 def _is_empty(path: Path, image_header: Any, task: CheckTask, check: CaseCheck) -> bool:
     header, volume = _read(path, task.mode)
-    if image_header is not None and not require_same_grid(image_header, header):
-        check.snapped.append(relative(path, task.source))
+    if image_header is not None:
+        _compare_grids(path, image_header, header, task, check)
     return volume is not None and occupied(volume).size == 0
+
+
+def _compare_grids(path: Path, image_header: Any, header: Any, task: CheckTask, check: CaseCheck) -> bool:
+    match, name = require_same_grid(image_header, header), relative(path, task.source)
+    if not match.same:
+        check.snapped.append(name)
+    if match.turned:
+        check.warnings.append(
+            f"{name} is turned by {match.turned:.2g} degrees against the image, as rounded headers can be: its labels "
+            "are taken on the image's grid"
+        )
+    return match.same
 
 
 def relative(path: Path, folder: Path) -> str:
@@ -119,11 +159,7 @@ def _check_image(task: CheckTask, check: CaseCheck) -> Any:
 
 def _check_label_map(label_map: LabelMapFile, image_header: Any, task: CheckTask, check: CaseCheck) -> None:
     header, volume = _read(label_map.path, task.mode)
-    same = False
-    if image_header is not None:
-        same = require_same_grid(image_header, header)
-        if not same:
-            check.snapped.append(relative(label_map.path, task.source))
+    same = image_header is not None and _compare_grids(label_map.path, image_header, header, task, check)
     whole_numbers = header.get_data_dtype().kind in "iu" and header.get_slope_inter() in ((None, None), (1.0, 0.0))
     if volume is not None and not integer_labels(volume, len(label_map.lookup)).any():
         check.warnings.append(f"its label map is empty: {_BACKGROUND_ONLY}")

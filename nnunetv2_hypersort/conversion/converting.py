@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from nnunetv2_hypersort.conversion.cases import TEST, CaseCheck, Problem, SourceCase
-from nnunetv2_hypersort.conversion.checking import relative
+from nnunetv2_hypersort.conversion.checking import lost_case, relative
 from nnunetv2_hypersort.conversion.merging import add_mask, translate_labels
 from nnunetv2_hypersort.conversion.nifti import (
     UnusableFileError,
     blaming,
+    fault_of,
     label_header,
     read_header,
     read_volume,
@@ -66,16 +67,46 @@ def convert_case(task: ConvertTask) -> Problem | None:
     Raises:
         OSError: The disk is full or the folder cannot be written to.
     """
-    case, part = task.case, "Ts" if task.case.split == TEST else "Tr"
     try:
-        with blaming(case.image):
-            image_how = _convert_image(task, task.folder / f"images{part}" / f"{case.identifier}_0000.nii.gz")
-        label: dict[str, Any] = {}
-        if case.has_label:
-            label = _convert_label(task, task.folder / f"labels{part}" / f"{case.identifier}.nii.gz")
-    except UnusableFileError as fault:
-        file = relative(fault.path or case.image, task.source)
-        return Problem(case.identifier, file, fault.reason, fault.remedy)
+        _write_case(task)
+    except OSError:
+        fault = _unreadable(task.case)
+        if fault is None:
+            raise  # not this case's fault: the next one could not be written, either
+    except Exception as error:
+        fault = fault_of(error)
+    else:
+        return None
+    file = relative(fault.path or task.case.image, task.source)
+    return Problem(task.case.identifier, file, fault.reason, fault.remedy)
+
+
+def lost_conversion(task: ConvertTask) -> Problem:
+    """Return the problem of a case whose conversion ended the process that did it."""
+    return lost_case(task.case, task.source)
+
+
+def _unreadable(case: SourceCase) -> UnusableFileError | None:
+    path = case.image
+    try:
+        for path in case.files:
+            with path.open("rb") as stream:
+                while stream.read(1 << 20):
+                    pass
+    except OSError as error:
+        fault = fault_of(error)
+        fault.path = path
+        return fault
+    return None
+
+
+def _write_case(task: ConvertTask) -> None:
+    case, part = task.case, "Ts" if task.case.split == TEST else "Tr"
+    with blaming(case.image):
+        image_how = _convert_image(task, task.folder / f"images{part}" / f"{case.identifier}_0000.nii.gz")
+    label: dict[str, Any] = {}
+    if case.has_label:
+        label = _convert_label(task, task.folder / f"labels{part}" / f"{case.identifier}.nii.gz")
     record = {
         "split": case.split,
         "modality": case.modality,
@@ -87,7 +118,6 @@ def convert_case(task: ConvertTask) -> Problem | None:
         **({} if task.check.itk_reads else {"simpleitk": "refuses the header; nnU-Net reads it with nibabel"}),
     }
     write_record(task.records, case, record)
-    return None
 
 
 def _convert_image(task: ConvertTask, target: Path) -> str:

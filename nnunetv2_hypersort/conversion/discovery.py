@@ -3,6 +3,7 @@
 import csv
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from nnunetv2_hypersort.errors import HyperSORTError
@@ -44,16 +45,58 @@ def volumes(folder: Path) -> dict[str, Path]:
     return {path.name.removesuffix(SUFFIX): path for path in visible(folder) if path.name.endswith(SUFFIX)}
 
 
-def read_table(path: Path, key: str, separator: str) -> dict[str, dict[str, str]]:
+def look_alikes(folder: Path, stem: str) -> list[Path]:
+    """Return files that may be `stem`.nii.gz under another name: other capitals, another ending, nnU-Net's `_0000`."""
+    pattern = re.compile(re.escape(stem) + r"(_0000)?( ?\(\d+\))?\.[a-z][\w.]*", re.IGNORECASE)
+    return [path for path in visible(folder) if path.name != stem + SUFFIX and pattern.fullmatch(path.name)]
+
+
+def missing_file(folder: Path, stem: str, what: str, otherwise: str) -> tuple[str, str]:
+    """Return reason and remedy for a missing `stem`.nii.gz, with the file that is there in its place if there is one.
+
+    Args:
+        folder: Where the file should be.
+        stem: Its name without the ending.
+        what: What to say where nothing like it is there.
+        otherwise: What to do then.
+    """
+    alike = look_alikes(folder, stem)
+    if not alike:
+        return what, otherwise
+    name, wanted = alike[0].name, stem + SUFFIX
+    if name.casefold().endswith(SUFFIX):
+        remedy = f"rename it to {wanted}"
+    elif name.casefold().endswith(".nii"):
+        remedy = f"compress it with gzip and name it {wanted}"
+    else:
+        remedy = f"save it as {wanted} (gzipped NIfTI)"
+    return f"is missing, but {name} is there", f"{remedy}, or leave the case out with --skip-bad"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A CSV file.
+
+    Attributes:
+        rows: Value of the key column -> column -> value. Where a key has several rows with different values, those
+            values are empty: nobody knows which is right.
+        repeated: The keys with several rows.
+    """
+
+    rows: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    repeated: frozenset[str] = frozenset()
+
+
+def read_table(path: Path, key: str, separator: str, identify: Callable[[str], str] = str) -> Table:
     """Read a CSV file into a row for each value of its key column.
 
-    Where a key occurs more than once with different values, those values are left empty: nobody knows which is right.
     Columns with dates of birth are dropped.
 
     Args:
         path: The file; UTF-8, with or without a byte order mark.
         key: The column that names the row.
         separator: What stands between columns.
+        identify: What makes of the text in the key column the name of a row, where cases are called otherwise.
 
     Raises:
         HyperSORTError: The key column is missing.
@@ -63,12 +106,17 @@ def read_table(path: Path, key: str, separator: str) -> dict[str, dict[str, str]
         if key not in (reader.fieldnames or ()):
             raise HyperSORTError(f"{path} has no column {key!r} (it has {', '.join(reader.fieldnames or ['none'])})")
         rows: dict[str, dict[str, str]] = {}
+        repeated = set()
         for row in reader:
-            name = (row[key] or "").strip()
-            if name:
-                content = clean_row(row, without=(key,))
-                rows[name] = _agreed(rows[name], content) if name in rows else content
-    return rows
+            name = identify((row[key] or "").strip())
+            if not name:
+                continue
+            content = clean_row(row, without=(key,))
+            if name in rows:
+                repeated.add(name)
+                content = _agreed(rows[name], content)
+            rows[name] = content
+    return Table(rows, frozenset(repeated))
 
 
 def clean_row(row: Mapping[str | None, str | list[str] | None], without: Iterable[str] = ()) -> dict[str, str]:

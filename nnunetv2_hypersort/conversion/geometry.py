@@ -1,6 +1,7 @@
 """Where voxels lie in space: are two grids the same, and does SimpleITK accept a header."""
 
 import itertools
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,15 @@ from nnunetv2_hypersort.conversion.nifti import LEAVE_OUT, UnusableFileError, sp
 NOISE = 0.01
 """Largest distance between two grids, as a part of the smallest voxel edge, that counts as float noise."""
 
+TURN = 0.1
+"""Largest angle in degrees between axes of two grids with the same first voxel and voxel size that is still noise.
+
+NIfTI keeps three of the four numbers of a unit quaternion, as 32-bit floats, and the fourth, a, as what is missing to a
+sum of squares of 1. Near a = 0 (turns by 180 degrees, which nearly all scanners write) the rounding of the other three
+moves a by up to sqrt(3 eps) = 6e-4 (the limit within which nibabel takes it for 0; eps = 2^-23), and the direction by
+twice its arcsine, 0.07 degrees.
+"""
+
 Affine = npt.NDArray[np.float64]
 
 
@@ -22,12 +32,24 @@ def corner_distance(first: Affine, second: Affine, shape: tuple[int, int, int]) 
     return float(np.linalg.norm(corners @ (first - second).T[:, :3], axis=1).max())
 
 
-def require_same_grid(image_header: Any, other_header: Any) -> bool:
+@dataclass(frozen=True)
+class GridMatch:
+    """How the grid of a label file, which is that of its image, is written down.
+
+    Attributes:
+        same: To within nnU-Net's own comparison, as the image's; if not, the image's grid should be written instead.
+        turned: The largest angle between axes in degrees, where it is more than the noise of a position; else 0.
+    """
+
+    same: bool
+    turned: float = 0.0
+
+
+def require_same_grid(image_header: Any, other_header: Any) -> GridMatch:
     """Compare the grid of a label file with that of its image.
 
-    Returns:
-        True if they agree to within nnU-Net's own comparison; False if they differ by float noise, so that the image's
-        grid should be written instead.
+    nnU-Net refuses another size or spacing, but only warns of another position or direction and then trains on the two
+    as if they lay on each other. Here what rounding explains passes: `NOISE` for positions, `TURN` for directions.
 
     Raises:
         UnusableFileError: Another number of voxels, or voxels that truly lie elsewhere.
@@ -37,14 +59,27 @@ def require_same_grid(image_header: Any, other_header: Any) -> bool:
         raise UnusableFileError(f"has {_times(other_shape)} voxels where the image has {_times(shape)}", LEAVE_OUT)
     affine, other = image_header.get_best_affine(), other_header.get_best_affine()
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    same_zooms = bool(np.allclose(image_header.get_zooms()[:3], other_header.get_zooms()[:3]))
     distance = corner_distance(affine, other, shape)
-    if distance > NOISE * spacing.min():
+    if distance <= NOISE * spacing.min():
+        return GridMatch(same=bool(np.allclose(affine, other)) and same_zooms)
+    turned = _degrees_between_axes(affine, other)
+    same_start = np.linalg.norm(affine[:3, 3] - other[:3, 3]) <= NOISE * spacing.min()
+    same_edges = np.allclose(spacing, np.linalg.norm(other[:3, :3], axis=0))
+    if turned > TURN or not (same_start and same_edges):
         raise UnusableFileError(
-            f"lies elsewhere in space than its image (up to {distance:.3g} mm)",
-            "leave the case out with --skip-bad, or correct the header if you know which of the two is right",
+            f"lies elsewhere in space than its image (up to {distance:.3g} mm, axes up to {turned:.2g} degrees apart)",
+            "if it was drawn on this very image, give it the header of the image (with SimpleITK: "
+            f"label.CopyInformation(image)); else {LEAVE_OUT}",
         )
-    same_zooms = np.allclose(image_header.get_zooms()[:3], other_header.get_zooms()[:3])
-    return bool(np.allclose(affine, other) and same_zooms)
+    return GridMatch(same=False, turned=turned)
+
+
+def _degrees_between_axes(first: Affine, second: Affine) -> float:
+    axes, others = (affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0) for affine in (first, second))
+    # By the chord: the arccosine of a scalar product near 1 has no digits left.
+    half_chord = np.linalg.norm(axes - others, axis=0).max() / 2
+    return float(np.degrees(2 * np.arcsin(min(1.0, half_chord))))
 
 
 def itk_geometry(path: Path) -> npt.NDArray[np.float64] | None:

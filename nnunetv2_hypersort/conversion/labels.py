@@ -107,6 +107,9 @@ def _expand(
             expanded.extend(available)
         elif name in groups:
             expanded.extend(member for member in groups[name] if member in known)
+        elif "," in name:
+            names = " ".join(part for part in name.split(",") if part)
+            raise HyperSORTError(f"{name!r} is no class: names are separated by blanks, as in --classes {names}")
         elif name not in merged:
             choices = [*available, *groups, ALL, *merged]
             near = difflib.get_close_matches(name, choices, n=3)

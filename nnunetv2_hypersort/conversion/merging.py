@@ -5,9 +5,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nnunetv2_hypersort.conversion.nifti import LEAVE_OUT, UnusableFileError, Volume
+from nnunetv2_hypersort.conversion.nifti import (
+    LEAVE_OUT,
+    UnusableFileError,
+    Volume,
+    describe_scaling,
+)
 
 LabelArray = npt.NDArray[np.uint8]
+
+_STORE_WHOLE = "store the labels as whole numbers without scaling (scl_slope 1, scl_inter 0)"
 
 
 def occupied(volume: Volume) -> npt.NDArray[np.intp]:
@@ -32,8 +39,7 @@ def occupied(volume: Volume) -> npt.NDArray[np.intp]:
     inside = np.flatnonzero(part)
     found = part[inside]
     if not (found == found[0]).all() or found[0] < 0:
-        listed = ", ".join(f"{value:g}" for value in np.unique(found)[:5])
-        raise UnusableFileError(f"is not a binary mask: it holds the values 0, {listed}", LEAVE_OUT)
+        raise _fault(volume, f"is not a binary mask: it holds the values 0, {_digits(np.unique(found)[:5])}")
     return inside + start
 
 
@@ -72,12 +78,11 @@ def integer_labels(volume: Volume, legal: int) -> npt.NDArray[Any]:
         whole = np.nan_to_num(values, nan=-1.0, posinf=-1.0, neginf=-1.0)
         strange = values[whole != np.rint(whole)]
         if strange.size:
-            raise UnusableFileError(f"holds values that are not whole numbers, such as {strange[0]:g}", LEAVE_OUT)
+            raise _fault(volume, f"holds values that are not whole numbers, such as {_digits(strange[:1])}")
         values = whole
     if values.min() < 0 or values.max() >= legal:
         outside = np.unique(values[(values < 0) | (values >= legal)])
-        listed = ", ".join(f"{value:g}" for value in outside[:5])
-        raise UnusableFileError(f"holds label values outside the list 0 ... {legal - 1}: {listed}", LEAVE_OUT)
+        raise _fault(volume, f"holds label values outside the list 0 ... {legal - 1}: {_digits(outside[:5])}")
     return values.astype(np.uint16, copy=False) if values.dtype.kind == "f" else values
 
 
@@ -90,3 +95,13 @@ def translate_labels(volume: Volume, lookup: tuple[int, ...]) -> LabelArray:
     table = np.asarray(lookup, dtype=np.uint8)
     translated: LabelArray = table[integer_labels(volume, len(lookup))]
     return translated
+
+
+def _fault(volume: Volume, reason: str) -> UnusableFileError:
+    scaling = describe_scaling(volume.header)
+    return UnusableFileError(reason + scaling, f"{_STORE_WHOLE}, or {LEAVE_OUT}" if scaling else LEAVE_OUT)
+
+
+def _digits(values: npt.NDArray[Any]) -> str:
+    # All digits that tell a value from its neighbours: 1.0000000153, which is not 1.
+    return ", ".join(str(value).removesuffix(".0") for value in values)

@@ -21,6 +21,7 @@ LEAVE_OUT = "leave the case out with --skip-bad"
 _HEADER_BYTES = 348
 _DATA_OFFSET = 352  # header and the four bytes that say there is no extension
 _FIRST_BYTES = 1 << 16
+_MOST_DEFLATED = 1032  # deflate packs no more bytes into one: no room is made for what a damaged header promises
 _GZIP = 31  # zlib's name for "a gzip stream, its checksum verified"
 
 
@@ -34,14 +35,40 @@ class UnusableFileError(Exception):
         self.path: Path | None = None
 
 
+def fault_of(error: Exception) -> UnusableFileError:
+    """Return what any failure of work with a file says about that file."""
+    if isinstance(error, UnusableFileError):
+        return error
+    if isinstance(error, MemoryError):
+        return UnusableFileError("needs more memory than there is", f"use fewer processes (-np), or {LEAVE_OUT}")
+    if isinstance(error, OSError):
+        return UnusableFileError(f"cannot be read ({error.strerror or error})", f"check the disk, or {LEAVE_OUT}")
+    text = " ".join(str(error).split())
+    return UnusableFileError(f"cannot be used ({type(error).__name__}{': ' if text else ''}{text})", LEAVE_OUT)
+
+
 @contextmanager
 def blaming(path: Path) -> Iterator[None]:
-    """Note in every fault found within the block that it is this file's."""
+    """Note in every fault found within the block that it is this file's; what fails in writing (OSError) passes."""
     try:
         yield
-    except UnusableFileError as fault:
-        fault.path = path
+    except OSError:
         raise
+    except Exception as error:
+        fault = fault_of(error)
+        fault.path = path
+        raise fault from None if fault is error else error
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    # Files come from anywhere: zlib, nibabel, NumPy and the disk each fail in their own way.
+    try:
+        yield
+    except UnusableFileError:
+        raise
+    except Exception as error:
+        raise fault_of(error) from error
 
 
 @dataclass(frozen=True)
@@ -75,6 +102,7 @@ class Volume:
         return scaled
 
 
+@_reading()
 def read_header(path: Path) -> Any:
     """Read the NIfTI-1 header of a gzipped file.
 
@@ -88,6 +116,7 @@ def read_header(path: Path) -> Any:
         return _parse_header(stream.read(_FIRST_BYTES))
 
 
+@_reading()
 def read_volume(path: Path) -> Volume:
     """Decompress the whole file, verifying gzip's checksum and length.
 
@@ -99,7 +128,7 @@ def read_volume(path: Path) -> Volume:
     header = _parse_header(packed[:_FIRST_BYTES])
     expected = _file_size(header)
     try:
-        raw = zlib.decompress(packed, wbits=_GZIP, bufsize=expected)
+        raw = zlib.decompress(packed, wbits=_GZIP, bufsize=min(expected, _MOST_DEFLATED * len(packed)))
         if len(raw) < expected:
             raw = gzip.decompress(packed)  # several gzip members, one after the other
     except (zlib.error, EOFError, OSError) as error:
@@ -109,6 +138,7 @@ def read_volume(path: Path) -> Volume:
     return Volume(header, raw)
 
 
+@_reading()
 def check_length(path: Path, header: Any) -> None:
     """Compare the unpacked length that gzip notes at the end of the file with the one the header asks for.
 
@@ -205,16 +235,33 @@ def _parse_header(packed: bytes) -> Any:
         raise UnusableFileError("is cut short within its header")
     try:
         header = nibabel.Nifti1Header(block[:_HEADER_BYTES])
-        dtype = header.get_data_dtype()
-    except (HeaderDataError, ValueError, KeyError) as error:
+        dtype, affine = header.get_data_dtype(), header.get_best_affine()
+        _file_size(header)
+    # nibabel has several ways to refuse a header, each with exceptions of its own.
+    except Exception as error:
         raise UnusableFileError(f"has no readable NIfTI-1 header ({error})") from None
     if bytes(header["magic"].tobytes())[:3] != b"n+1":
         raise UnusableFileError("is not a single-file NIfTI-1 volume", LEAVE_OUT)
     if dtype.kind not in "iuf":
         raise UnusableFileError(f"holds voxels of the type {dtype}, not numbers", LEAVE_OUT)
-    if not np.all(np.isfinite(header.get_best_affine())):
+    if not np.all(np.isfinite(affine)):
         raise UnusableFileError("has a header without a valid position in space", LEAVE_OUT)
+    try:
+        header.get_slope_inter()
+    except HeaderDataError:
+        raise UnusableFileError(
+            f"has a header with the scl_slope {header['scl_slope']} and the scl_inter {header['scl_inter']}",
+            f"correct the two, or {LEAVE_OUT}",
+        ) from None
     return header
+
+
+def describe_scaling(header: Any) -> str:
+    """Return how the header scales what is stored, in words to be added to a reason; empty where it does not."""
+    slope, intercept = header.get_slope_inter()
+    if slope in (None, 1.0) and intercept in (None, 0.0):
+        return ""
+    return f" (its header scales the stored values: scl_slope {slope}, scl_inter {intercept})"
 
 
 def _file_size(header: Any) -> int:

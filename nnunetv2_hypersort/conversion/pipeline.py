@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2_hypersort.conversion.cases import TEST, VALIDATION, CaseCheck, Problem, SourceCase
-from nnunetv2_hypersort.conversion.checking import FULL, CheckTask, check_case
-from nnunetv2_hypersort.conversion.converting import ConvertTask, convert_case
+from nnunetv2_hypersort.conversion.checking import FULL, CheckTask, check_case, lost_check
+from nnunetv2_hypersort.conversion.converting import ConvertTask, convert_case, lost_conversion
 from nnunetv2_hypersort.conversion.disk_space import check_disk_space
 from nnunetv2_hypersort.conversion.labels import LabelPlan
+from nnunetv2_hypersort.conversion.occupants import folders_to_replace
 from nnunetv2_hypersort.conversion.outputs import (
     REORIENTING_READER,
     Description,
@@ -21,14 +22,12 @@ from nnunetv2_hypersort.conversion.outputs import (
     write_official_split,
 )
 from nnunetv2_hypersort.conversion.settings import Settings
-from nnunetv2_hypersort.conversion.workspace import (
-    Workspace,
-    check_dataset_id,
-    existing_datasets,
-    raw_folder,
-)
+from nnunetv2_hypersort.conversion.workspace import Workspace
 from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.files.links import COPY
 from nnunetv2_hypersort.files.parallel import map_cases
+from nnunetv2_hypersort.locks import exclusive
+from nnunetv2_hypersort.nnunet.dataset_ids import UNFINISHED, check_dataset_id, raw_folder
 
 
 @dataclass(frozen=True)
@@ -88,16 +87,34 @@ def run_conversion(conversion: Conversion, settings: Settings, report: Callable[
 
 def _run(conversion: Conversion, settings: Settings, report: Callable[[str], None]) -> Path:
     check_dataset_id(settings.dataset_id)
-    replaced = _existing(settings, report)
+    raw, number = raw_folder(), settings.dataset_id
+    taken = (
+        f"the dataset id {number} is in use: another conversion to it is running in {raw} right now; choose another "
+        "id with -d, or wait until it is done"
+    )
+    with exclusive(raw / f"{UNFINISHED}Dataset{number:03d}.lock", taken) as locked:
+        if not locked:
+            report(f"warning: the file system of {raw} has no locks; run no other conversion to the id {number} now")
+        return _run_alone(conversion, settings, raw, report)
+
+
+def _run_alone(conversion: Conversion, settings: Settings, raw: Path, report: Callable[[str], None]) -> Path:
     workspace = Workspace(
-        final=raw_folder() / f"Dataset{settings.dataset_id:03d}_{settings.name}",
+        final=raw / f"Dataset{settings.dataset_id:03d}_{settings.name}",
         settings={"source": str(conversion.source), **conversion.options, **settings.identity()},
     )
-    workspace.require_same_settings(overwrite=settings.overwrite)
+    replaced = folders_to_replace(settings, workspace.folder)
+    if replaced:
+        listing = "\n".join(f"  {path}" for path in replaced)
+        report(f"when the new dataset is complete, these folders will be removed:\n{listing}")
+    workspace.require_same_settings(overwrite=settings.replaces)
     excluded = set(settings.exclude)
     unknown = excluded - {case.identifier for case in conversion.cases} - {item.case for item in conversion.problems}
     if unknown:
-        raise HyperSORTError(f"--exclude: there is no case {', '.join(sorted(unknown))} among the cases to convert")
+        hint = "; names are separated by blanks" if any("," in name for name in unknown) else ""
+        raise HyperSORTError(
+            f"--exclude: there is no case {', '.join(sorted(unknown))} among the cases to convert{hint}"
+        )
     cases = [case for case in conversion.cases if case.identifier not in excluded]
     listed = [problem for problem in conversion.problems if problem.case not in excluded]
 
@@ -126,20 +143,7 @@ def _run(conversion: Conversion, settings: Settings, report: Callable[[str], Non
         cases = [case for case in cases if case.identifier not in failed]
         workspace.tidy(cases)
         _require_training_cases(cases, problems)
-    return _publish(cases, checks, problems, seconds, replaced, conversion, settings, workspace, report)
-
-
-def _existing(settings: Settings, report: Callable[[str], None]) -> list[Path]:
-    existing = existing_datasets(settings.dataset_id)
-    if existing:
-        listing = "\n".join(f"  {path}" for path in existing)
-        if not settings.overwrite:
-            raise HyperSORTError(
-                f"the dataset id {settings.dataset_id} is in use:\n{listing}\n"
-                "Choose another id with -d, or add --overwrite to remove these folders"
-            )
-        report(f"--overwrite: when the new dataset is complete, these folders will be removed:\n{listing}")
-    return existing
+    return _publish(cases, checks, problems, seconds, conversion, settings, workspace, report)
 
 
 def _check(
@@ -157,7 +161,7 @@ def _check(
         for case in cases
         if case.identifier not in checks
     ]
-    for check in map_cases(check_case, tasks, processes=settings.processes, description="Checking"):
+    for check in map_cases(check_case, tasks, lost=lost_check, processes=settings.processes, description="Checking"):
         checks[check.identifier] = check
     return {case.identifier: checks[case.identifier] for case in cases}
 
@@ -190,7 +194,7 @@ def _convert(
     ]
     # Linking and copying keep no processor busy; starting other processes would only cost time.
     processes = settings.processes if any(task.computes for task in tasks) else 1
-    results = map_cases(convert_case, tasks, processes=processes, description="Converting")
+    results = map_cases(convert_case, tasks, lost=lost_conversion, processes=processes, description="Converting")
     return [problem for problem in results if problem is not None]
 
 
@@ -199,7 +203,6 @@ def _publish(
     checks: Mapping[str, CaseCheck],
     problems: Sequence[Problem],
     seconds: Mapping[str, float],
-    replaced: Sequence[Path],
     conversion: Conversion,
     settings: Settings,
     workspace: Workspace,
@@ -222,6 +225,10 @@ def _publish(
         warnings.append(
             f"SimpleITK refuses the headers of {len(refused)} cases; nnU-Net will read this dataset with nibabel"
         )
+    records = workspace.finished(cases)
+    copied = sum(record["image"]["how"] == COPY for record in records.values())
+    if copied and not settings.copy:
+        warnings.append(f"{copied} images were copied, as the system refuses hard links to them")
     folder = workspace.folder
     training = training_cases(cases)
     reader = REORIENTING_READER if refused or conversion.always_reorient else None
@@ -235,12 +242,13 @@ def _publish(
         options={**conversion.options, **settings.content()},
         release=conversion.description.release,
         labels=conversion.labels,
-        records=workspace.finished(cases),
+        records=records,
         left_out=problems,
         warnings=warnings,
         seconds=seconds,
     )
-    workspace.publish(replaced)
+    # Looked up again: nobody was told of what has come since, such as models trained meanwhile.
+    workspace.publish(settings.dataset_id, folders_to_replace(settings, workspace.folder))
     report(f"{workspace.final}: {len(training)} training and {len(cases) - len(training)} test cases")
     for warning in warnings:
         report(f"warning: {warning}")

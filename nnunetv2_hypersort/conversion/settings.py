@@ -21,7 +21,9 @@ class Settings:
         exclude: Cases to leave out.
         check: "full" decompresses every byte, "quick" looks at headers and gzip's length.
         skip_bad: Go on without cases that cannot be converted.
-        overwrite: Remove datasets of the same id in raw, preprocessed and results when the new one is complete.
+        overwrite: Remove raw and preprocessed data of the same id when the new dataset is complete; trained models of
+            that id keep it in use.
+        overwrite_results: As `overwrite`, and remove the trained models as well.
         copy: Copy images instead of hard-linking them.
         processes: Number of processes.
     """
@@ -33,6 +35,7 @@ class Settings:
     check: str = "full"
     skip_bad: bool = False
     overwrite: bool = False
+    overwrite_results: bool = False
     copy: bool = False
     processes: int = 1
 
@@ -45,6 +48,11 @@ class Settings:
             raise HyperSORTError(f"check {self.check!r} is neither 'full' nor 'quick'")
         if self.processes < 1:
             raise HyperSORTError(f"-np {self.processes}: at least one process is needed")
+
+    @property
+    def replaces(self) -> bool:
+        """Whether another dataset of the same id may be removed."""
+        return self.overwrite or self.overwrite_results
 
     def identity(self) -> dict[str, Any]:
         """Return what must stay the same when an interrupted conversion goes on, as JSON content."""
@@ -118,7 +126,10 @@ def add_common_arguments(parser: argparse.ArgumentParser, *, name: str, groups: 
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="remove every dataset of this id in raw, preprocessed and results when the new one is complete",
+        help="remove raw and preprocessed data of this id when the new dataset is complete",
+    )
+    parser.add_argument(
+        "--overwrite-results", action="store_true", help="as --overwrite, and remove trained models of this id as well"
     )
     parser.add_argument("--copy", action="store_true", help="copy images instead of hard-linking them to the download")
     parser.add_argument(
@@ -142,6 +153,7 @@ def common_settings(args: argparse.Namespace) -> Settings:
         check=args.check,
         skip_bad=args.skip_bad,
         overwrite=args.overwrite,
+        overwrite_results=args.overwrite_results,
         copy=args.copy,
         processes=default_processes() if args.processes is None else args.processes,
     )

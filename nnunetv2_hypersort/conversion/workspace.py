@@ -16,42 +16,9 @@ from nnunetv2_hypersort.conversion.cases import CaseCheck, SourceCase, file_stam
 from nnunetv2_hypersort.conversion.checking import FULL
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files import write_json
+from nnunetv2_hypersort.nnunet.dataset_ids import UNFINISHED, nnunet_folders, of_id
 
 _REMOVED = ".removing-"
-
-VARIABLES = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
-
-
-def raw_folder() -> Path:
-    """Return the folder that the variable nnUNet_raw names.
-
-    Raises:
-        HyperSORTError: It is not set, or not a folder.
-    """
-    value = os.environ.get(VARIABLES[0])
-    if not value:
-        raise HyperSORTError(
-            "nnUNet_raw is not set; say where nnU-Net keeps its datasets: export nnUNet_raw=/path/to/nnUNet_raw"
-        )
-    folder = Path(value)
-    if not folder.is_dir():
-        raise HyperSORTError(f"nnUNet_raw is {value}, which is not a folder; create it or correct the variable")
-    return folder
-
-
-def check_dataset_id(dataset_id: int) -> None:
-    """Refuse ids that nnU-Net cannot name.
-
-    Raises:
-        HyperSORTError: The id is not between 1 and 999.
-    """
-    if not 1 <= dataset_id <= 999:
-        raise HyperSORTError(f"the dataset id {dataset_id} is out of range; nnU-Net knows 1 to 999")
-
-
-def existing_datasets(dataset_id: int) -> list[Path]:
-    """Return every folder in raw, preprocessed and results that nnU-Net takes for the dataset of this id."""
-    return _folders(f"Dataset{dataset_id:03d}*")
 
 
 @dataclass(frozen=True)
@@ -69,7 +36,7 @@ class Workspace:
     @property
     def folder(self) -> Path:
         """The hidden folder beside the final one."""
-        return self.final.with_name(f".converting-{self.final.name}")
+        return self.final.with_name(f"{UNFINISHED}{self.final.name}")
 
     @property
     def bookkeeping(self) -> Path:
@@ -93,7 +60,7 @@ class Workspace:
         if earlier == self.settings:
             return
         if overwrite:
-            shutil.rmtree(self.folder)
+            _remove(self.folder)
             return
         differing = [key for key, value in self.settings.items() if (earlier or {}).get(key) != value]
         what = "\n".join(f"  {key}: {(earlier or {}).get(key)!r} then, {self.settings[key]!r} now" for key in differing)
@@ -109,7 +76,7 @@ class Workspace:
         for case in cases:
             entry = stored.get(case.identifier)
             if entry and entry["mode"] in (FULL, mode) and _unchanged(case, entry["stamps"]):
-                checks[case.identifier] = CaseCheck.from_json(entry["check"])
+                checks[case.identifier] = CaseCheck.from_json(entry["check"], entry["stamps"])
         return checks
 
     def begin(self, cases: Sequence[SourceCase], checks: Mapping[str, CaseCheck], mode: str) -> None:
@@ -120,7 +87,7 @@ class Workspace:
         stored = {
             case.identifier: {
                 "mode": mode,
-                "stamps": file_stamps(case.files),
+                "stamps": checks[case.identifier].stamps,
                 "check": checks[case.identifier].to_json(),
             }
             for case in cases
@@ -147,18 +114,19 @@ class Workspace:
                 if identifier not in kept:
                     path.unlink()
 
-    def publish(self, replaced: Sequence[Path]) -> None:
+    def publish(self, dataset_id: int, replaced: Sequence[Path]) -> None:
         """Give the folder its final name, after removing what it replaces."""
         for path in replaced:
             # First out of nnU-Net's sight in one step, then file by file.
             hidden = path.with_name(f"{_REMOVED}{path.name}")
-            if hidden.exists():
-                shutil.rmtree(hidden)
+            _remove(hidden)
             path.rename(hidden)
         self.folder.rename(self.final)
         shutil.rmtree(self.final / self.bookkeeping.name)
-        for path in _folders(f"{_REMOVED}{self.final.name[: len('Dataset000')]}*"):
-            shutil.rmtree(path)
+        for folder in nnunet_folders().values():
+            for prefix in (_REMOVED, _REMOVED + UNFINISHED):
+                for path in of_id(dataset_id, folder, prefix=prefix):
+                    _remove(path)
 
     def _state(self) -> dict[str, Any]:
         return _read_json(self.bookkeeping / "state.json")
@@ -189,10 +157,8 @@ def _unchanged(case: SourceCase, stamps: Any) -> bool:
         return False
 
 
-def _folders(pattern: str) -> list[Path]:
-    found: list[Path] = []
-    for variable in VARIABLES:
-        value = os.environ.get(variable)
-        if value and Path(value).is_dir():
-            found.extend(sorted(path for path in Path(value).glob(pattern) if path.is_dir()))
-    return found
+def _remove(folder: Path) -> None:
+    if folder.is_symlink():
+        folder.unlink()
+    elif folder.exists():
+        shutil.rmtree(folder)

@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 HARD_LINK, REFLINK, COPY = "hard link", "reflink", "copy"
@@ -28,7 +29,7 @@ def place_file(source: Path, target: Path, *, copy: bool = False) -> str:
     # journal keeps that order.
     temporary = target.with_name(f".tmp-{os.getpid()}-{target.name}")
     try:
-        if not copy and _hard_link(source, temporary):
+        if not copy and _hard_link(source, temporary) is None:
             how = HARD_LINK
         elif _reflink(source, temporary):
             how = REFLINK
@@ -41,17 +42,51 @@ def place_file(source: Path, target: Path, *, copy: bool = False) -> str:
     return how
 
 
-def can_hard_link(source: Path, folder: Path) -> bool:
-    """Whether a hard link from `folder` to `source` is possible, judged by their file systems."""
-    return source.exists() and source.stat().st_dev == folder.stat().st_dev
+@dataclass(frozen=True)
+class Placing:
+    """How files get from one folder to another.
+
+    Attributes:
+        how: `HARD_LINK`, `REFLINK` or `COPY`; only the last takes space.
+        refused: Why the system refuses hard links, in its own words; empty where it takes them or none was wanted.
+    """
+
+    how: str
+    refused: str = ""
 
 
-def _hard_link(source: Path, target: Path) -> bool:
+def try_placing(source: Path, folder: Path, *, copy: bool = False) -> Placing:
+    """Try out what `place_file` would do with a file, and leave nothing behind.
+
+    Only the system knows: two folders of one file system may lie in different mounts, a file system may have no links,
+    and Linux may refuse links to files of other users (`fs.protected_hardlinks`).
+
+    Args:
+        source: An existing file.
+        folder: Where it shall go.
+        copy: As for `place_file`.
+
+    Raises:
+        OSError: The folder cannot be written to.
+    """
+    source = source.resolve()
+    temporary = folder / f".tmp-{os.getpid()}-link"
+    try:
+        refused = "" if copy else _hard_link(source, temporary)
+        if refused is None:
+            return Placing(HARD_LINK)
+        return Placing(REFLINK if _reflink(source, temporary) else COPY, refused)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _hard_link(source: Path, target: Path) -> str | None:
+    # Why the system refuses, in its own words, or None when it is done.
     try:
         os.link(source, target)
-    except OSError:  # another file system, one without hard links, or a file of another user
-        return False
-    return True
+    except OSError as error:  # another file system, one without hard links, or a file of another user
+        return error.strerror or str(error)
+    return None
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -1,6 +1,7 @@
 """Hand over one style of a model as plain nnU-Net, which runs without this package."""
 
 import os
+import shlex
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ class ExportedStyle:
     @property
     def flags(self) -> str:
         """The flags that choose this model in nnU-Net's commands, besides the folds."""
-        return f"-d {self.dataset_name} -c {self.configuration} -p {self.plans_name}"
+        return shlex.join(["-d", self.dataset_name, "-c", self.configuration, "-p", self.plans_name])
 
 
 def export_style(

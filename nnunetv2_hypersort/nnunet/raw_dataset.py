@@ -15,6 +15,7 @@ from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.images.geometry import Grid, Labels
 from nnunetv2_hypersort.images.label_table import LabelTable
 from nnunetv2_hypersort.images.orientation import axis_codes
+from nnunetv2_hypersort.nnunet.dataset_ids import UNFINISHED, looked_up, of_id
 from nnunetv2_hypersort.nnunet.label_writing import write_labels
 
 
@@ -79,16 +80,25 @@ class RawDataset:
 
 
 def check_dataset_name(folder: Path) -> None:
-    """Refuse a folder whose name nnU-Net does not accept, or whose number another dataset beside it has."""
+    """Refuse a folder whose name nnU-Net does not accept, or whose number nnU-Net would find twice beside it."""
     if not re.fullmatch(r"Dataset\d{3}_.+", folder.name):
         raise HyperSORTError(
             f"{folder} is not named like a raw nnU-Net dataset; name it DatasetXXX_Name with three digits, "
             "for example Dataset704_HippocampusStyles."
         )
-    same = sorted(other for other in folder.parent.glob(f"{folder.name[:11]}*") if other.name != folder.name)
+    if not folder.parent.is_dir():
+        return
+    number = int(folder.name[len("Dataset") :][:3])
+    same = [other for other in looked_up(number, folder.parent) if other.name != folder.name]
     if same:
         raise HyperSORTError(
-            f"{same[0]} has the number of {folder.name}, and nnU-Net then opens neither; take another number."
+            f"nnU-Net takes {same[0]} for the number of {folder.name} as well, and then opens neither; take another "
+            "number."
+        )
+    unfinished = of_id(number, folder.parent, prefix=UNFINISHED)
+    if unfinished:
+        raise HyperSORTError(
+            f"{unfinished[0]} is an unfinished conversion to the number of {folder.name}; take another number."
         )
 
 

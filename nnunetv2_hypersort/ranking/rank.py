@@ -1,6 +1,7 @@
 """Rank the training cases of a model by the quality of their labels."""
 
 import os
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -153,6 +154,7 @@ def _gather(
 
 def _style_names(model: ModelFolder) -> tuple[Mapping[tuple[str, int], str], str | None]:
     """The names of the clusters by fold and number, and what to do if there are none."""
+    command = f"hypersort styles {shlex.quote(str(model.path))}"
     names = {
         (fold.name, number): style.name
         for fold in model.folds
@@ -163,12 +165,10 @@ def _style_names(model: ModelFolder) -> tuple[Mapping[tuple[str, int], str], str
         known = {fold for fold, _ in names}
         without = [fold.name for fold in model.folds if fold.name not in known]
         return names, (
-            f"The styles are not known in fold {', '.join(without)}; run `hypersort styles {model.path}` again."
-            if without
-            else None
+            f"The styles are not known in fold {', '.join(without)}; run `{command}` again." if without else None
         )
     if len(model.folds) > 1:
-        return {}, f"The styles have no names over the folds yet; run `hypersort styles {model.path}` first."
+        return {}, f"The styles have no names over the folds yet; run `{command}` first."
     fold = model.folds[0]
     return {(fold.name, number): f"cluster {number}" for number in range(len(fold.record.case_ids))}, None
 

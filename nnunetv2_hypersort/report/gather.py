@@ -1,6 +1,7 @@
 """Gathers what the report shows of a model."""
 
 import math
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -65,14 +66,18 @@ def _draw(
     model: ModelFolder, content: ReportContent, cases: Sequence[str], *, minutes: float, device: str
 ) -> tuple[dict[str, SlicePicture], list[StyleLine], str, list[Note]]:
     if minutes == 0:
-        command = f"hypersort report {model.path} --minutes 10"
+        command = f"hypersort report {shlex.quote(str(model.path))} --minutes 10"
         return {}, [], "", [Note("No time was given for pictures: no slices and no slider between styles.", command)]
     if model.preprocessed_cases_folder() is None:
         note = Note(
             f"The preprocessed data of {model.dataset_name} are gone, or nnUNet_preprocessed does not name their "
             f"folder: no slices and no slider between styles.",
-            f"nnUNetv2_preprocess -d {model.dataset_name} -plans_name {model.plans['plans_name']} "
-            f"-c {model.configuration}",
+            shlex.join(
+                [
+                    *("nnUNetv2_preprocess", "-d", model.dataset_name),
+                    *("-plans_name", str(model.plans["plans_name"]), "-c", model.configuration),
+                ]
+            ),
         )
         return {}, [], "", [note]
     notes: list[Note] = []

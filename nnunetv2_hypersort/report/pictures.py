@@ -1,5 +1,6 @@
 """Draws the worst slice of each case, within a time."""
 
+import shlex
 import time
 from collections.abc import Sequence
 
@@ -61,7 +62,7 @@ def draw_cases(
             Note(
                 f"The time for pictures, {minutes}, lasted for predictions of {len(pictures) - without} of "
                 f"{len(cases)} cases; {without} are drawn with their label alone, {undrawn} not at all.",
-                f"hypersort report {model.path} --minutes {max(2 * seconds / 60, 10):g}",
+                f"hypersort report {shlex.quote(str(model.path))} --minutes {max(2 * seconds / 60, 10):g}",
             )
         )
     return pictures, notes

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ def read_styles(model: ModelFolder) -> tuple[tuple[ShownStyle, ...], list[Note]]
     Raises:
         HyperSORTError: `styles.json` or the styles in the plans are damaged.
     """
-    command = f"hypersort styles {model.path}"
+    command = f"hypersort styles {shlex.quote(str(model.path))}"
     path = model.path / STYLES_FILE
     book = model.book
     entries = _read_entries(path)
@@ -76,7 +77,7 @@ def read_ranking(model: ModelFolder) -> tuple[dict[str, Ranked], list[Column], l
         HyperSORTError: The file is damaged.
     """
     path = model.path / RANKING_FILE
-    command = f"hypersort rank {model.path}"
+    command = f"hypersort rank {shlex.quote(str(model.path))}"
     if not path.is_file():
         return {}, [], [Note("The cases are not ranked yet: the table is in the order of their loss.", command)]
     header, rows = _read_rows(path, f"run `{command}` again")
@@ -135,7 +136,8 @@ def _read_entries(path: Path) -> list[Any]:
 
 
 def _damaged_styles(path: Path, why: str) -> HyperSORTError:
-    return HyperSORTError(f"{path} is damaged ({why}); run `hypersort styles {path.parent}` again.")
+    command = f"hypersort styles {shlex.quote(str(path.parent))}"
+    return HyperSORTError(f"{path} is damaged ({why}); run `{command}` again.")
 
 
 def _points(folds: dict[str, Any]) -> dict[str, tuple[StylePoint, str]]:

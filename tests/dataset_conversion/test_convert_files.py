@@ -123,7 +123,7 @@ def test_grids_that_differ_by_float_noise(tmp_path, shift, same):
     moved[0, 3] += shift
     image = nifti.read_header(save(tmp_path / "image.nii.gz", ct()))
     label = nifti.read_header(save(tmp_path / "label.nii.gz", ct(), moved))
-    assert geometry.require_same_grid(image, label) is same
+    assert geometry.require_same_grid(image, label) == geometry.GridMatch(same=same)
 
 
 def test_grids_that_truly_differ(tmp_path):

@@ -10,10 +10,11 @@ import sys
 import pytest
 from convert_builders import ct, make_amos, save, set_nnunet_folders
 
-from nnunetv2_hypersort.conversion import pipeline, workspace
+from nnunetv2_hypersort.conversion import pipeline
 from nnunetv2_hypersort.conversion.settings import LabelOptions, Settings, read_spacing
 from nnunetv2_hypersort.dataset_conversion.amos22 import Amos22Options, convert_amos22
 from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.nnunet import dataset_ids
 
 
 @pytest.fixture
@@ -156,40 +157,8 @@ def test_killed_process_leaves_nothing_that_looks_finished(raw, source):
     ]
 
 
-@pytest.mark.parametrize("variable", ["nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"])
-def test_an_id_in_use_anywhere_is_refused_and_overwrite_names_what_goes(raw, source, variable, capsys):
-    old = raw.parent / variable / "Dataset218_Other"
-    (old / "precious").mkdir(parents=True)
-    with pytest.raises(HyperSORTError, match="218 is in use") as caught:
-        convert(source)
-    assert str(old) in str(caught.value)
-    assert "--overwrite" in str(caught.value)
-    assert old.is_dir()
-    convert(source, overwrite=True)
-    assert str(old) in capsys.readouterr().out
-    assert not old.exists()
-    assert [path.name for path in raw.iterdir()] == ["Dataset218_AMOS22"]
-    assert list(old.parent.glob(".removing-*")) == []
-
-
-def test_overwrite_keeps_the_old_dataset_until_the_new_one_is_complete(raw, source, monkeypatch):
-    convert(source, classes=["spleen"])
-    interrupted(source, monkeypatch, 2, overwrite=True)
-    labels = json.loads((raw / "Dataset218_AMOS22" / "dataset.json").read_text())["labels"]
-    assert labels == {"background": 0, "spleen": 1}
-    folder = convert(source, overwrite=True)
-    assert json.loads((folder / "dataset.json").read_text())["labels"] == {"background": 0, "liver": 1}
-
-
-def test_neighbouring_ids_do_not_matter(raw, source):
-    (raw / "Dataset217_Other").mkdir()
-    (raw / "Dataset021_Other").mkdir()
-    assert workspace.existing_datasets(218) == []
-    assert [path.name for path in workspace.existing_datasets(21)] == ["Dataset021_Other"]
-
-
 def test_missing_variable_is_explained(source, monkeypatch):
-    for name in workspace.VARIABLES:
+    for name in dataset_ids.VARIABLES:
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(HyperSORTError, match=r"nnUNet_raw is not set.*export"):
         convert(source)

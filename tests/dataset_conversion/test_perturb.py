@@ -170,7 +170,7 @@ def test_nothing_that_is_there_is_overwritten(raw_dataset, tmp_path):
         perturbed(raw_dataset, raw_dataset)
     with pytest.raises(HyperSORTError, match="DatasetXXX_Name"):
         perturbed(raw_dataset, tmp_path / "styles")
-    with pytest.raises(HyperSORTError, match="Dataset902_Styles has the number of Dataset902_Others"):
+    with pytest.raises(HyperSORTError, match="Dataset902_Styles for the number of Dataset902_Others"):
         perturbed(raw_dataset, tmp_path / "Dataset902_Others")
 
 
