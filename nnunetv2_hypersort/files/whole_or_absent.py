@@ -37,9 +37,12 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def write_text(target: str | os.PathLike[str], text: str) -> None:
-    """Write `text` to `target` as UTF-8, whole or not at all."""
+    """Write `text` to `target` as UTF-8, whole or not at all.
+
+    Names of files may hold bytes that are no UTF-8 (`os.fsdecode`); they come out as they went in.
+    """
     with atomic_path(target) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_bytes(text.encode("utf-8", "surrogateescape"))
 
 
 def write_json(target: str | os.PathLike[str], content: Any) -> None:
