@@ -19,7 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also write every case in every style, without errors, to DST/labels_all_styles/<style>/",
     )
-    parser.add_argument("--processes", type=int, help="worker processes (default: all processors but one)")
+    parser.add_argument(
+        "--processes", type=int, help="worker processes (default: nnUNet_def_n_proc, at most one per processor)"
+    )
 
 
 def run(args: argparse.Namespace) -> None:

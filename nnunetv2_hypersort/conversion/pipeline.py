@@ -28,7 +28,7 @@ from nnunetv2_hypersort.conversion.workspace import (
     raw_folder,
 )
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.files.parallel import map_cases
+from nnunetv2_hypersort.files.workers import run_jobs
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,14 @@ def _check(
         for case in cases
         if case.identifier not in checks
     ]
-    for check in map_cases(check_case, tasks, processes=settings.processes, description="Checking"):
+    for _, check in run_jobs(
+        check_case,
+        tasks,
+        total=len(tasks),
+        name=lambda task: task.case.identifier,
+        processes=settings.processes,
+        description="Checking",
+    ):
         checks[check.identifier] = check
     return {case.identifier: checks[case.identifier] for case in cases}
 
@@ -190,8 +197,15 @@ def _convert(
     ]
     # Linking and copying keep no processor busy; starting other processes would only cost time.
     processes = settings.processes if any(task.computes for task in tasks) else 1
-    results = map_cases(convert_case, tasks, processes=processes, description="Converting")
-    return [problem for problem in results if problem is not None]
+    results = run_jobs(
+        convert_case,
+        tasks,
+        total=len(tasks),
+        name=lambda task: task.case.identifier,
+        processes=processes,
+        description="Converting",
+    )
+    return [problem for _, problem in results if problem is not None]
 
 
 def _publish(

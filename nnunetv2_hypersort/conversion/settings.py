@@ -132,7 +132,7 @@ def common_settings(args: argparse.Namespace) -> Settings:
     Raises:
         HyperSORTError: A value is out of range.
     """
-    from nnunetv2_hypersort.files.parallel import default_processes
+    from nnunetv2_hypersort.files.workers import default_processes
 
     return Settings(
         dataset_id=args.dataset_id,

@@ -19,7 +19,7 @@ from nnunetv2_hypersort.evaluation.surface import is_monai_installed
 from nnunetv2_hypersort.evaluation.tables import format_groups_csv, format_markdown, format_metrics_csv
 from nnunetv2_hypersort.evaluation.tolerance import check_tolerance, estimate_tolerances, read_tolerances
 from nnunetv2_hypersort.files import write_json, write_text
-from nnunetv2_hypersort.files.pool import count_processes
+from nnunetv2_hypersort.files.workers import count_processes
 from nnunetv2_hypersort.images.labels import LabelScheme, read_label_scheme
 
 PathLike = str | os.PathLike[str]

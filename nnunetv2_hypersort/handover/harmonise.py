@@ -13,7 +13,7 @@ from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.evaluation.cases import Case
 from nnunetv2_hypersort.files import write_json, write_text
 from nnunetv2_hypersort.files.claiming import claim_folder
-from nnunetv2_hypersort.files.pool import count_processes
+from nnunetv2_hypersort.files.workers import count_processes
 from nnunetv2_hypersort.handover.label_changes import LabelChange, changes_as_csv, compare_labels, summarise_changes
 from nnunetv2_hypersort.images.labels import read_label_scheme
 from nnunetv2_hypersort.latents import ChosenLatent, LatentChoice, choose_latents, fold_order

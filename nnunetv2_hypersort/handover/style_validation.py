@@ -7,7 +7,7 @@ from nnunetv2.evaluation.evaluate_predictions import compute_metrics_on_folder, 
 from tqdm import tqdm
 
 from nnunetv2_hypersort.files import atomic_path
-from nnunetv2_hypersort.files.pool import count_processes
+from nnunetv2_hypersort.files.workers import count_processes
 from nnunetv2_hypersort.latents import ChosenLatent
 from nnunetv2_hypersort.model.segmenter import FoldSegmenter
 from nnunetv2_hypersort.model.trained_fold import TrainedFold
