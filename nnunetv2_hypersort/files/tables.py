@@ -45,7 +45,7 @@ def write_table(
         path: The file.
         columns: Names of the columns.
         rows: Each a sequence in the order of the columns, or a mapping or dataclass with (at least) these names.
-        number: How a finite float is written. None, not-a-number and infinities are left empty.
+        number: How a float is written. None and not-a-number are left empty.
 
     Raises:
         OSError: The file cannot be written.
@@ -116,7 +116,7 @@ def _in_order(row: Any, columns: Sequence[str]) -> Sequence[Any]:
 
 
 def _cell(value: Any, number: Formatter) -> str:
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     text = number(value) if isinstance(value, float) else str(value)
     # Python's own writer, pandas' too, leaves a carriage return bare where lines end in "\n", and readers end a row

@@ -11,10 +11,10 @@ from tqdm import tqdm
 from nnunetv2_hypersort import __version__
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.evaluation.cases import Case
-from nnunetv2_hypersort.files import write_json, write_text
+from nnunetv2_hypersort.files import write_json
 from nnunetv2_hypersort.files.claiming import claim_folder
 from nnunetv2_hypersort.files.workers import count_processes
-from nnunetv2_hypersort.handover.label_changes import LabelChange, changes_as_csv, compare_labels, summarise_changes
+from nnunetv2_hypersort.handover.label_changes import LabelChange, compare_labels, summarise_changes, write_changes
 from nnunetv2_hypersort.images.labels import read_label_scheme
 from nnunetv2_hypersort.latents import ChosenLatent, LatentChoice, choose_latents, fold_order
 from nnunetv2_hypersort.model.model_folder import ModelFolder
@@ -127,7 +127,7 @@ def harmonise_labels(
         num_processes=count_processes(len(compared), num_processes),
         progress=progress,
     )
-    write_text(destination / CHANGES_FILE, changes_as_csv(changes))
+    write_changes(destination / CHANGES_FILE, changes)
     splits = splits_or_none(model, sorted(fold_of))
     if splits is not None:
         write_json(destination / SPLITS_FILE, splits)

@@ -1,7 +1,5 @@
 """A raw dataset anew, with the doubtful voxels of flagged labels ignored."""
 
-import csv
-import io
 import os
 import shutil
 import sys
@@ -14,8 +12,9 @@ import numpy as np
 from tqdm import tqdm
 
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.files import write_json, write_text
+from nnunetv2_hypersort.files import write_json
 from nnunetv2_hypersort.files.links import place_file
+from nnunetv2_hypersort.files.tables import write_table
 from nnunetv2_hypersort.images.label_comparison import compare_label_map
 from nnunetv2_hypersort.model.model_folder import ModelFolder
 from nnunetv2_hypersort.model.preprocessed import load_preprocessed
@@ -115,7 +114,7 @@ class IgnoreMaskDataset:
             if case.name not in doubted:
                 place_file(case.label, target, copy=True)
         ignored = self._mask_labels(labels, doubted, device=device, progress=progress)
-        write_text(unfinished / TABLE_FILE, _as_csv(ignored))
+        write_table(unfinished / TABLE_FILE, ("case", "ignored_voxels"), ignored.items())
         splits = splits_or_none(self.model)
         if splits is not None:
             # nnU-Net's planner takes them along: the same cases are held out as before.
@@ -165,11 +164,3 @@ class IgnoreMaskDataset:
             votes += compared.differing
         doubtful: np.ndarray = 2 * votes > len(evidence)
         return doubtful
-
-
-def _as_csv(ignored: Mapping[str, int]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("case", "ignored_voxels"))
-    writer.writerows(ignored.items())
-    return text.getvalue()

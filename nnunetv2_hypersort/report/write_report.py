@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.files import atomic_path, write_text
+from nnunetv2_hypersort.files import write_text
+from nnunetv2_hypersort.files.tables import write_table
 from nnunetv2_hypersort.model import ModelFolder
 from nnunetv2_hypersort.report.case_table import case_table
 from nnunetv2_hypersort.report.content import Note
@@ -63,8 +64,8 @@ def write_report(
     content = gather(opened, columns_file=columns_file, minutes=minutes, device=device)
     page, picture, table = files
     save_map_figure(picture, content)
-    with atomic_path(table) as temporary:
-        case_table(content).to_csv(temporary, index=False)
+    cases = case_table(content)
+    write_table(table, list(cases.columns), cases.itertuples(index=False, name=None))
     write_text(page, render_page(content))
     return files, content.notes
 

@@ -116,3 +116,7 @@ def test_tables_that_a_spreadsheet_saved(tmp_path, separator):
     assert [tuple(row.values()) for row in table.rows] == [("a", "north"), ("b", ""), ("c", "x")]
     kept = read_table(tmp_path / "t.csv", ("case",))
     assert [row[" site "] for row in kept.rows] == [" north ", "", "x"]
+
+
+def test_only_what_is_no_number_is_left_empty():
+    assert format_table(("case", "z"), [("a", float("inf")), ("b", float("nan"))]) == "case,z\na,inf\nb,\n"
