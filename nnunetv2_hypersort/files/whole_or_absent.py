@@ -49,11 +49,20 @@ def unfinished_path(target: Path) -> Iterator[Path]:
     remove_leftovers(target.parent)
     temporary = target.with_name(temporary_name(target.name))
     try:
-        yield temporary
-        os.replace(temporary, target)
+        with errors_name(target, temporary):
+            yield temporary
+            os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def errors_name(target: Path, temporary: Path | None = None) -> Iterator[None]:
+    """Let errors of a block that writes a file name it: the system's name none where a write fails, or another one."""
+    try:
+        yield
     except OSError as error:
-        # The system's message names no file where writing fails, or the temporary one.
-        if error.filename in (None, os.fspath(temporary)) and error.errno is not None:
+        if error.errno is not None and error.filename in (None, temporary and os.fspath(temporary)):
             raise OSError(error.errno, error.strerror, os.fspath(target)) from error
         raise
     except RuntimeError as error:
@@ -61,8 +70,6 @@ def unfinished_path(target: Path) -> Iterator[Path]:
         if shutil.disk_usage(target.parent).free < _FULL:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), os.fspath(target)) from error
         raise
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_text(target: str | os.PathLike[str], text: str) -> None:

@@ -1,6 +1,8 @@
 """Whether a place can be written to, found out before the work and not after it."""
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from nnunetv2_hypersort.errors import HyperSORTError
@@ -32,3 +34,20 @@ def require_writable(*places: str | os.PathLike[str]) -> None:
                 f"{place} cannot be written, as {folder} takes no file ({error.strerror}); make it writable, or give "
                 "another place."
             ) from error
+
+
+@contextmanager
+def printed_if_unsaved(result: Callable[[], str]) -> Iterator[None]:
+    """Print a result if the block, which saves it, cannot: a disk that filled up meanwhile takes no work with it.
+
+    Args:
+        result: Gives it as text.
+
+    Raises:
+        OSError: What the block raised; HyperSORTError likewise.
+    """
+    try:
+        yield
+    except (HyperSORTError, OSError):
+        print(result(), flush=True)
+        raise

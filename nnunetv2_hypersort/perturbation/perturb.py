@@ -13,7 +13,7 @@ import numpy as np
 
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files import atomic_path, write_json
-from nnunetv2_hypersort.files.claiming import claim_folder
+from nnunetv2_hypersort.files.claiming import claimed_folder
 from nnunetv2_hypersort.files.tables import write_table
 from nnunetv2_hypersort.files.workers import count_processes, run_jobs
 from nnunetv2_hypersort.images.geometry import Grid, Labels
@@ -96,13 +96,14 @@ def perturb_dataset(
     dataset = open_dataset(source)
     spec.check_labels(dataset.table)
     assignments = assign(list(dataset.cases), spec, seed)
-    claim_folder(destination, "perturb.json", _description(dataset, spec, seed), of="source, spec or seed")
-    _link_files(dataset, destination)
-    job = _Job(dataset, destination, spec, seed, all_styles)
-    rows = sorted(_run(job, assignments, processes, progress), key=lambda row: row.case)
-    content = {key: value for key, value in dataset.content.items() if key != "dataset"}
-    write_json(destination / "dataset.json", {**content, "name": destination.name.split("_", 1)[1]})
-    write_table(destination / "styles.csv", list(PlantedCase.__dataclass_fields__), rows)
+    description = _description(dataset, spec, seed)
+    with claimed_folder(destination, "perturb.json", description, of="source, spec or seed"):
+        _link_files(dataset, destination)
+        job = _Job(dataset, destination, spec, seed, all_styles)
+        rows = sorted(_run(job, assignments, processes, progress), key=lambda row: row.case)
+        content = {key: value for key, value in dataset.content.items() if key != "dataset"}
+        write_json(destination / "dataset.json", {**content, "name": destination.name.split("_", 1)[1]})
+        write_table(destination / "styles.csv", list(PlantedCase.__dataclass_fields__), rows)
     return rows
 
 
