@@ -9,6 +9,7 @@ from typing import Any
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files import write_json
 from nnunetv2_hypersort.files.locks import locked
+from nnunetv2_hypersort.files.temporary_names import remove_leftovers
 
 
 @contextmanager
@@ -51,6 +52,8 @@ def _claim(folder: Path, record: str, description: dict[str, Any], of: str) -> N
                 "delete that folder."
             )
         return
+    if folder.is_dir():
+        remove_leftovers(folder)  # of a process that was killed before the record had its name
     if folder.exists() and any(folder.iterdir()):
         raise HyperSORTError(f"{folder} is not empty and was not written by this command; choose another folder.")
     try:

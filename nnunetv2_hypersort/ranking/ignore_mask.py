@@ -14,7 +14,9 @@ from tqdm import tqdm
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files import write_json
 from nnunetv2_hypersort.files.links import place_file
+from nnunetv2_hypersort.files.locks import locked
 from nnunetv2_hypersort.files.tables import write_table
+from nnunetv2_hypersort.files.writable import require_writable
 from nnunetv2_hypersort.images.label_comparison import compare_label_map
 from nnunetv2_hypersort.model.model_folder import ModelFolder
 from nnunetv2_hypersort.model.preprocessed import load_preprocessed
@@ -60,12 +62,13 @@ class IgnoreMaskDataset:
             destination: The new folder, named DatasetXXX_Name.
 
         Raises:
-            HyperSORTError: The folder exists, has another name, or the raw data are gone.
+            HyperSORTError: The folder exists, has another name, cannot be made, or the raw data are gone.
         """
         destination = Path(destination).resolve()
         check_dataset_name(destination)
         if destination.exists():
             raise HyperSORTError(f"{destination} exists already; choose another folder for the dataset.")
+        require_writable(destination)
         folder = model.raw_folder()
         if folder is None:
             raise HyperSORTError(
@@ -101,6 +104,10 @@ class IgnoreMaskDataset:
                 prediction.
             OSError: The dataset cannot be written.
         """
+        with locked(self.destination):
+            return self._write(doubted, device, progress)
+
+    def _write(self, doubted: Mapping[str, Mapping[str, CaseEvidence]], device: str, progress: bool) -> dict[str, int]:
         unfinished = self.destination.with_name(f".unfinished-{self.destination.name}")
         shutil.rmtree(unfinished, ignore_errors=True)
         labels = unfinished / "labelsTr"

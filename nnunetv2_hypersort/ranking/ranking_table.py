@@ -5,7 +5,8 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nnunetv2_hypersort.files.tables import write_table
+from nnunetv2_hypersort.files import write_text
+from nnunetv2_hypersort.files.tables import format_table
 
 RANKING_FILE = "case_ranking.csv"
 
@@ -53,9 +54,14 @@ def write_ranking(path: str | os.PathLike[str], cases: Sequence[RankedCase]) -> 
     Raises:
         OSError: It cannot be written.
     """
+    write_text(path, format_ranking(cases))
+
+
+def format_ranking(cases: Sequence[RankedCase]) -> str:
+    """The text of that table."""
     columns = list(RankedCase.__dataclass_fields__)
     rows = [[_folds_as_text(getattr(case, column)) for column in columns] for case in cases]
-    write_table(path, columns, rows, number="{:.5g}".format)
+    return format_table(columns, rows, number="{:.5g}".format)
 
 
 def _folds_as_text(value: str | float | tuple[str, ...]) -> str | float:
