@@ -106,12 +106,12 @@ def read_subjects(path: str | os.PathLike[str], cases: Iterable[str]) -> dict[st
     """
     table = read_users_table(path, ("case", "subject"), remedy="give a CSV file with the columns case,subject")
     subjects: dict[str, str] = {}
-    for number, row in enumerate(table.rows, start=1):
+    for line, row in enumerate(table.rows, start=2):
         case, subject = row["case"], row["subject"]
         if not case or not subject:
-            raise HyperSORTError(f"{path}, row {number}: the case or the subject is empty; fill it in.")
+            raise HyperSORTError(f"{path}, line {line}: the case or the subject is empty; fill it in.")
         if subjects.setdefault(case, subject) != subject:
-            raise HyperSORTError(f'{path}, row {number}: case {case} already has the subject "{subjects[case]}".')
+            raise HyperSORTError(f'{path}, line {line}: case {case} already has the subject "{subjects[case]}".')
     wanted = list(cases)
     missing = [case for case in wanted if case not in subjects]
     if missing:

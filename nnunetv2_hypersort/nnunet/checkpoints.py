@@ -77,8 +77,9 @@ def write_checkpoint(path: str | os.PathLike[str], content: Mapping[str, Any]) -
         OSError: The folder is missing or read-only.
     """
     try:
-        with atomic_path(path) as temporary:
-            torch.save(dict(content), temporary)
+        # An open file: given a path, PyTorch writes its name, here the temporary one, into the file.
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            torch.save(dict(content), file)
     except RuntimeError as error:  # PyTorch's own writer knows neither file nor cause
         raise HyperSORTError(
             f"{path} could not be written ({str(error).splitlines()[0][:200]}); make room on the disk, or choose "
