@@ -1,12 +1,15 @@
 """Progress on standard error: a bar in a terminal, now and then a line in a log."""
 
 import sys
-from typing import Any, TextIO
+from collections.abc import Collection, Iterator
+from typing import Any, TextIO, TypeVar
 
 from tqdm import tqdm
 
+Item = TypeVar("Item")
+
 _SECONDS_BETWEEN_LINES = 10.0
-_LINE = "{desc}{n_fmt}/{total_fmt} {unit} [{elapsed}<{remaining}]"
+_LINE = "{desc}{n_fmt}/{total_fmt} {unit} [{elapsed}<{remaining}{postfix}]"
 
 
 def progress_bar(total: int, description: str = "", *, unit: str = "case", shown: bool = True) -> "tqdm[Any]":
@@ -33,6 +36,16 @@ def progress_bar(total: int, description: str = "", *, unit: str = "case", shown
         bar_format=_LINE,
         mininterval=_SECONDS_BETWEEN_LINES,
     )
+
+
+def tracked(
+    items: Collection[Item], description: str = "", *, unit: str = "case", shown: bool = True
+) -> Iterator[Item]:
+    """Yield the items one after the other, with a `progress_bar`."""
+    with progress_bar(len(items), description, unit=unit, shown=shown) as bar:
+        for item in items:
+            yield item
+            bar.update()
 
 
 class _Lines:

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from nnunetv2_hypersort import __version__
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.evaluation.cases import Case
 from nnunetv2_hypersort.files import write_json
 from nnunetv2_hypersort.files.claiming import claimed_folder
+from nnunetv2_hypersort.files.progress import tracked
 from nnunetv2_hypersort.files.workers import count_processes
 from nnunetv2_hypersort.handover.label_changes import LabelChange, compare_labels, summarise_changes, write_changes
 from nnunetv2_hypersort.images.labels import read_label_scheme
@@ -194,7 +193,7 @@ def _segment(
     folder.mkdir(exist_ok=True)
     segmenter = FoldSegmenter(model, fold, device)
     ending = model.dataset_json["file_ending"]
-    for case_id, files in tqdm(images.items(), desc=f"fold {fold.name}", unit="case", disable=not progress):
+    for case_id, files in tracked(images.items(), f"fold {fold.name}", shown=progress):
         target = folder / f"{case_id}{ending}"
         if not target.exists():
             image = preprocess_files(model.planned, files)

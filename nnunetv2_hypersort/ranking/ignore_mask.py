@@ -2,19 +2,18 @@
 
 import os
 import shutil
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files import write_json
 from nnunetv2_hypersort.files.links import place_file
 from nnunetv2_hypersort.files.locks import locked
+from nnunetv2_hypersort.files.progress import tracked
 from nnunetv2_hypersort.files.tables import write_table
 from nnunetv2_hypersort.files.writable import require_writable
 from nnunetv2_hypersort.images.label_comparison import compare_label_map
@@ -139,7 +138,7 @@ class IgnoreMaskDataset:
             if any(fold.name in evidence for evidence in doubted.values())
         }
         ignored = {}
-        for case in tqdm(sorted(doubted), unit="case", disable=not progress, file=sys.stderr):
+        for case in tracked(sorted(doubted), shown=progress):
             if case not in self.raw.cases:
                 raise HyperSORTError(f"{self.raw.folder} has no case {case} any more; put it back.")
             label = read_labels(self.raw.cases[case].label, self.raw.content, self.raw.table)

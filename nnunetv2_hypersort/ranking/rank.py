@@ -1,15 +1,14 @@
 """Rank the training cases of a model by the quality of their labels."""
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.files.progress import progress_bar
 from nnunetv2_hypersort.files.writable import printed_if_unsaved, require_writable
 from nnunetv2_hypersort.model.model_folder import ModelFolder
 from nnunetv2_hypersort.model.preprocessed import preprocessed_cases
@@ -148,7 +147,7 @@ def _gather(
     model: ModelFolder, predictable: set[str], *, device: str, progress: bool
 ) -> dict[str, dict[str, CaseEvidence]]:
     total = sum(len(predictable & {*fold.record.case_ids, *fold.validation_cases}) for fold in model.folds)
-    with tqdm(total=total, unit="case", disable=not progress or not total, file=sys.stderr) as bar:
+    with progress_bar(total, shown=progress) as bar:
         return {
             fold.name: gather_evidence(model, fold, predictable, device=device, done=bar.update) for fold in model.folds
         }
