@@ -16,7 +16,9 @@ _NO_LOCKS_HERE = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
 @contextmanager
-def locked(target: str | os.PathLike[str], *, wait: float = 0.0, doing: str | None = None) -> Iterator[None]:
+def locked(
+    target: str | os.PathLike[str], *, wait: float = 0.0, doing: str | None = None, taken: str | None = None
+) -> Iterator[bool]:
     """Keep other processes that lock the same target out while the block runs.
 
     The lock is a file `.lock-NAME` beside the target, which need not exist; it is removed at the end. If the process
@@ -27,6 +29,10 @@ def locked(target: str | os.PathLike[str], *, wait: float = 0.0, doing: str | No
         target: The file or folder that is to be changed. The folder it lies in must exist.
         wait: Seconds to wait for another process that holds the lock; 0 refuses at once.
         doing: What the holder does, told to others; default: the command that is running.
+        taken: What to say when another process holds the lock; default: which process, and to wait for it.
+
+    Yields:
+        Whether there is a lock: False on a file system without locks.
 
     Raises:
         HyperSORTError: Another process holds the lock, and still does after the wait; or the folder cannot be written
@@ -34,15 +40,15 @@ def locked(target: str | os.PathLike[str], *, wait: float = 0.0, doing: str | No
     """
     target = Path(os.path.abspath(target))
     path = target.with_name(f".lock-{target.name}")
-    descriptor = _acquire(path, target, time.monotonic() + wait)
+    descriptor, held = _acquire(path, target, time.monotonic() + wait, taken)
     try:
         _write(descriptor, f"{doing or _command()}, process {os.getpid()} on {socket.gethostname()}")
-        yield
+        yield held
     finally:
         _release(descriptor, path)
 
 
-def _acquire(path: Path, target: Path, end: float) -> int:
+def _acquire(path: Path, target: Path, end: float, taken: str | None) -> tuple[int, bool]:
     while True:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -51,16 +57,23 @@ def _acquire(path: Path, target: Path, end: float) -> int:
                 f"{target} cannot be written, as {target.parent} cannot be written to ({error.strerror}); "
                 "make the folder writable or choose another."
             ) from error
-        held = _try_lock(descriptor)
+        try:
+            held = _try_lock(descriptor)
+        except OSError as error:
+            if error.errno in _NO_LOCKS_HERE:
+                return descriptor, False
+            os.close(descriptor)
+            raise
         # The holder before us may have removed the file between our opening and our locking it: then what we hold is
         # not what the next process will find.
         if held and _is_same_file(descriptor, path):
-            return descriptor
+            return descriptor, True
         holder = "" if held else _read(descriptor)
         os.close(descriptor)
         if not held and time.monotonic() >= end:
             raise HyperSORTError(
-                f"{target} is in use by another command ({holder or 'it has not said which'}); "
+                taken
+                or f"{target} is in use by another command ({holder or 'it has not said which'}); "
                 "wait until that has ended, then run this one again."
             )
         time.sleep(0 if held else _POLL)
@@ -94,10 +107,6 @@ else:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-        except OSError as error:
-            if error.errno not in _NO_LOCKS_HERE:
-                os.close(descriptor)
-                raise
         return True
 
     def _is_same_file(descriptor: int, path: Path) -> bool:

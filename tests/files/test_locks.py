@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import subprocess
@@ -44,8 +45,13 @@ def test_a_second_process_is_told_who_holds_it(tmp_path, holder):
         locked(tmp_path / "plans.json"),
     ):
         pass
-    with locked(tmp_path / "dataset.json"):
+    with (
+        pytest.raises(HyperSORTError, match=r"^the id is in use$"),
+        locked(tmp_path / "plans.json", taken="the id is in use"),
+    ):
         pass
+    with locked(tmp_path / "dataset.json") as held:
+        assert held
 
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path, holder):
@@ -84,3 +90,13 @@ def test_an_error_in_the_block_frees_it(tmp_path):
 def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):
     with pytest.raises(HyperSORTError, match=r"missing.x cannot be written"), locked(tmp_path / "missing" / "x"):
         pass
+
+
+def test_a_file_system_without_locks_is_worked_on_without(tmp_path, monkeypatch):
+    def refuse(descriptor, how):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with locked(tmp_path / "x") as held:
+        assert not held
+    assert list(tmp_path.iterdir()) == []
