@@ -24,6 +24,8 @@ def main() -> int:
     parser.add_argument("--work", type=Path, required=True, help="folder for all that is made; may exist")
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--mutations", type=int, default=2000)
+    parser.add_argument("--twins", type=int, default=20, help="pairs of processes of each verb (default: %(default)s)")
+    parser.add_argument("--verb-kills", type=int, default=20, help="kills of each verb (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
@@ -78,7 +80,37 @@ def main() -> int:
     for (kind, outcome), number in sorted(by_kind.items()):
         print(f"  {number:5d}  {kind}: {outcome}")
     print(f"  {len(mutations.failures):5d}  failures", *mutations.failures, sep="\n         ")
-    return 1 if kills.failures or mutations.failures else 0
+    failures = [*kills.failures, *mutations.failures]
+    if args.twins or args.verb_kills:
+        failures += _disturb_verbs(args, dataset, results)
+    return 1 if failures else 0
+
+
+def _disturb_verbs(args: argparse.Namespace, dataset: Path, results: Path) -> list[str]:
+    from benchmarks.fault_campaign.kills import clear
+    from benchmarks.fault_campaign.tiny_model import train_halves
+    from benchmarks.fault_campaign.twins import run_twins
+    from benchmarks.fault_campaign.verb_kills import kill_verbs
+    from benchmarks.fault_campaign.verbs import prepare_inputs
+
+    work = args.work.resolve()
+    clear(results)
+    model = train_halves(dataset, results)
+    inputs = prepare_inputs(work / "nnUNet_raw" / DATASET, model, work / "inputs")
+    start = time.time()
+    twins = run_twins(args.twins, inputs, work / "twins")
+    print(f"\nTwo at once: {twins.outcomes.total()} pairs ({time.time() - start:.0f} s)")
+    for (verb, outcome), number in twins.outcomes.items():
+        print(f"  {number:5d}  {verb}: {outcome}")
+    print(f"  {len(twins.failures):5d}  failures", *twins.failures, sep="\n         ", flush=True)
+    start = time.time()
+    killed = kill_verbs(args.verb_kills, inputs, work / "killed", seed=args.seed)
+    print(f"\nKilled verbs: {killed.kills.total()} ({time.time() - start:.0f} s)")
+    for (verb, moment), number in killed.kills.items():
+        print(f"  {number:5d}  {verb}: {moment}")
+    print(f"  {killed.missed:5d}  were done before")
+    print(f"  {len(killed.failures):5d}  failures", *killed.failures, sep="\n         ")
+    return [*twins.failures, *killed.failures]
 
 
 def _dataset(work: Path) -> Path:

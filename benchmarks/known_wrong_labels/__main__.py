@@ -7,7 +7,6 @@ with the columns `case,class,reported`. Labels that nobody has reported count as
 """
 
 import argparse
-import csv
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 
 from benchmarks.style_recovery.ranking import METRICS, precision_at_k
 from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.files.tables import read_table, read_users_table
 
 REPORTS = Path(__file__).with_name("totalsegmentator_v201.csv")
 
@@ -31,8 +31,9 @@ def compare(ranking: Path, reports: Path, classes: Sequence[str]) -> str:
     Raises:
         HyperSORTError: A file has other columns, or no reported case is in the ranking.
     """
-    ranked = _read(ranking, ("case", "quality", "outlyingness"))
-    listed = [row for row in _read(reports, ("case", "class", "reported")) if not classes or row["class"] in classes]
+    ranked = read_table(ranking, ("case", "quality", "outlyingness")).rows
+    known = read_users_table(reports, ("case", "class", "reported")).rows
+    listed = [row for row in known if not classes or row["class"] in classes]
     wanted = {row["case"]: row for row in listed}
     scores = np.asarray([float(row["outlyingness"] or "-inf") for row in ranked])
     wrong = np.asarray([row["case"] in wanted for row in ranked])
@@ -51,19 +52,6 @@ def compare(ranking: Path, reports: Path, classes: Sequence[str]) -> str:
         what = f"quality {float(row['quality']):.3f}  {report['class']}  {report['reported']}"
         lines.append(f"{places[index]:5d}. {row['case']}  {what}")
     return "\n".join(lines)
-
-
-def _read(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            table = csv.DictReader(file)
-            missing = [column for column in columns if column not in (table.fieldnames or ())]
-            rows = [] if missing else list(table)
-    except (OSError, UnicodeDecodeError) as error:
-        raise HyperSORTError(f"{path} cannot be read ({error}).") from error
-    if missing:
-        raise HyperSORTError(f"{path} lacks the columns {', '.join(missing)}.")
-    return rows
 
 
 def main() -> None:

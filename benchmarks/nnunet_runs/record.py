@@ -1,6 +1,5 @@
 """What is kept of a finished training, as one JSON."""
 
-import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from benchmarks.nnunet_runs.plain_trainer import CASE_LOSSES_FILE
+from nnunetv2_hypersort.files.tables import read_table
 from nnunetv2_hypersort.trainers.hypersort.run_files import HISTORY_FILE, LATENTS_FILE
 
 
@@ -50,8 +50,7 @@ class TrainingRecord:
             losses = np.where(np.asarray(content["visits"]) > 0, content["losses"], np.nan)
             nothing = np.zeros((0, count, 0))
             return cls(tuple(content["cases"]), losses, np.zeros((count, 0)), nothing, np.zeros(0), seconds)
-        with (fold_folder / LATENTS_FILE).open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        rows = read_table(fold_folder / LATENTS_FILE, ("case", "visits", "loss")).rows
         history = load_file(fold_folder / HISTORY_FILE)
         visits = np.mean([int(row["visits"]) for row in rows])
         return cls(

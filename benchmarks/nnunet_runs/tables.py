@@ -6,15 +6,14 @@ from typing import Any
 
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files import write_text
+from nnunetv2_hypersort.files.text_tables import markdown_table
 
 BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
 
 
 def format_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """A Markdown table."""
-    lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
-    lines += [f"| {' | '.join(map(str, row))} |" for row in rows]
-    return "\n".join(lines) + "\n"
+    return markdown_table(header, [[str(cell) for cell in row] for row in rows], aligned=False) + "\n"
 
 
 def write_tables(document: Path, markdown: str) -> None:

@@ -1,6 +1,5 @@
 """The datasets of the benchmark: converted, planted, planned small, preprocessed, split."""
 
-import csv
 import json
 import os
 import shutil
@@ -23,6 +22,7 @@ from benchmarks.style_recovery.protocol import (
 from nnunetv2_hypersort.demo.small_plan import shrink
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files import write_json
+from nnunetv2_hypersort.files.tables import read_table
 from nnunetv2_hypersort.nnunet.raw_dataset import open_dataset, read_labels
 from nnunetv2_hypersort.perturbation.perturb import ALL_STYLES, NO_ERROR, perturb_dataset
 
@@ -55,8 +55,8 @@ def read_truth(workplace: Workplace, run: Run) -> dict[str, Truth]:
     table = workplace.raw / run.dataset / "styles.csv"
     if not table.exists():
         return {case: Truth(AS_DRAWN, NO_ERROR, 1.0) for case in open_dataset(workplace.raw / run.dataset).cases}
-    with table.open(newline="", encoding="utf-8") as file:
-        return {row["case"]: Truth(row["style"], row["error"], float(row["dice"])) for row in csv.DictReader(file)}
+    rows = read_table(table, ("case", "style", "error", "dice")).rows
+    return {row["case"]: Truth(row["style"], row["error"], float(row["dice"])) for row in rows}
 
 
 def read_split(workplace: Workplace, dataset: str, fold: int = 0) -> tuple[list[str], list[str]]:
@@ -189,8 +189,8 @@ def _split_parts(workplace: Workplace, dataset: str, mixture: Mixture) -> None:
     from nnunetv2.utilities.crossval_split import generate_crossval_split
 
     training, held_out = read_split(workplace, dataset)
-    with (workplace.raw / dataset / "styles.csv").open(newline="", encoding="utf-8") as file:
-        right = {row["case"]: row["style"] for row in csv.DictReader(file) if row["error"] == NO_ERROR}
+    planted = read_table(workplace.raw / dataset / "styles.csv", ("case", "style", "error")).rows
+    right = {row["case"]: row["style"] for row in planted if row["error"] == NO_ERROR}
     splits = generate_crossval_split(sorted(training), seed=12345, n_splits=CROSS_FIT_PARTS)
     for style in mixture.styles:
         splits.append({"train": [case for case in training if right.get(case) == style], "val": held_out})

@@ -99,6 +99,7 @@ def _evaluate(args: argparse.Namespace) -> None:
 
 def _estimate(args: argparse.Namespace) -> None:
     from nnunetv2_hypersort.evaluation import estimate_tolerance_of_annotators
+    from nnunetv2_hypersort.files.text_tables import markdown_table
 
     first, second = args.estimate_tolerance
     tolerances, without, target = estimate_tolerance_of_annotators(
@@ -110,9 +111,8 @@ def _estimate(args: argparse.Namespace) -> None:
         common_cases=args.common_cases,
         num_processes=args.np,
     )
-    width = max(map(len, [*tolerances, "label"]))
-    print(f"| {'label':{width}} | tolerance (mm) |", f"|{'-' * (width + 2)}|----------------|", sep="\n")
-    print(*(f"| {name:{width}} | {value:<14.3f} |" for name, value in tolerances.items()), sep="\n")
+    rows = [(name, f"{value:.3f}") for name, value in tolerances.items()]
+    print(markdown_table(("label", "tolerance (mm)"), rows))
     if without:
         print(f"\nNo case has {', '.join(without)} in both folders: add a tolerance by hand before you use the file.")
     print(f"\nWritten:\n  {target}")

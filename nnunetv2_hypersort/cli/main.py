@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -53,6 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         args.passed_on = passed_on
     elif passed_on:
         parser.error(f"unrecognized arguments: {' '.join(passed_on)}")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names of files may hold bytes that are no text; they are shown as escapes.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         args.run(args)
         sys.stdout.flush()

@@ -1,7 +1,5 @@
 """The small files of a dataset folder: dataset.json, conversion.json, cases.csv, splits_final.json."""
 
-import csv
-import io
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +10,8 @@ from typing import Any
 
 from nnunetv2_hypersort.conversion.cases import TEST, TRAIN, VALIDATION, Problem, SourceCase
 from nnunetv2_hypersort.conversion.labels import LabelPlan
-from nnunetv2_hypersort.files import write_json, write_text
+from nnunetv2_hypersort.files import write_json
+from nnunetv2_hypersort.files.tables import write_table
 
 REORIENTING_READER = "NibabelIOWithReorient"
 
@@ -102,14 +101,15 @@ def write_cases_csv(folder: Path, cases: Sequence[SourceCase]) -> None:
     columns = list(dict.fromkeys(column for case in cases for column in case.metadata))
     fixed = ("case", "subject", "split", "modality")
     columns = [column for column in columns if column not in fixed]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*fixed, *columns])
-    for case in sorted(cases, key=lambda item: item.identifier):
+    rows = [
         # Neither source names patients; one scan is one subject.
-        row = [case.identifier, case.identifier, case.split, case.modality]
-        writer.writerow([*row, *(case.metadata.get(column, "") for column in columns)])
-    write_text(folder / "cases.csv", text.getvalue())
+        [
+            *(case.identifier, case.identifier, case.split, case.modality),
+            *(case.metadata.get(column) for column in columns),
+        ]
+        for case in sorted(cases, key=lambda item: item.identifier)
+    ]
+    write_table(folder / "cases.csv", [*fixed, *columns], rows)
 
 
 def write_official_split(folder: Path, cases: Sequence[SourceCase]) -> None:

@@ -25,8 +25,8 @@ from nnunetv2_hypersort.conversion.settings import Settings
 from nnunetv2_hypersort.conversion.workspace import Workspace
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files.links import COPY
-from nnunetv2_hypersort.files.parallel import map_cases
-from nnunetv2_hypersort.locks import exclusive
+from nnunetv2_hypersort.files.locks import locked
+from nnunetv2_hypersort.files.workers import run_jobs
 from nnunetv2_hypersort.nnunet.dataset_ids import UNFINISHED, check_dataset_id, raw_folder
 
 
@@ -92,8 +92,8 @@ def _run(conversion: Conversion, settings: Settings, report: Callable[[str], Non
         f"the dataset id {number} is in use: another conversion to it is running in {raw} right now; choose another "
         "id with -d, or wait until it is done"
     )
-    with exclusive(raw / f"{UNFINISHED}Dataset{number:03d}.lock", taken) as locked:
-        if not locked:
+    with locked(raw / f"{UNFINISHED}Dataset{number:03d}", taken=taken) as held:
+        if not held:
             report(f"warning: the file system of {raw} has no locks; run no other conversion to the id {number} now")
         return _run_alone(conversion, settings, raw, report)
 
@@ -161,7 +161,15 @@ def _check(
         for case in cases
         if case.identifier not in checks
     ]
-    for check in map_cases(check_case, tasks, lost=lost_check, processes=settings.processes, description="Checking"):
+    for _, check in run_jobs(
+        check_case,
+        tasks,
+        total=len(tasks),
+        name=lambda task: task.case.identifier,
+        processes=settings.processes,
+        description="Checking",
+        failed=lambda task, _: lost_check(task),
+    ):
         checks[check.identifier] = check
     return {case.identifier: checks[case.identifier] for case in cases}
 
@@ -194,8 +202,16 @@ def _convert(
     ]
     # Linking and copying keep no processor busy; starting other processes would only cost time.
     processes = settings.processes if any(task.computes for task in tasks) else 1
-    results = map_cases(convert_case, tasks, lost=lost_conversion, processes=processes, description="Converting")
-    return [problem for problem in results if problem is not None]
+    results = run_jobs(
+        convert_case,
+        tasks,
+        total=len(tasks),
+        name=lambda task: task.case.identifier,
+        processes=processes,
+        description="Converting",
+        failed=lambda task, _: lost_conversion(task),
+    )
+    return [problem for _, problem in results if problem is not None]
 
 
 def _publish(

@@ -133,7 +133,14 @@ def add_common_arguments(parser: argparse.ArgumentParser, *, name: str, groups: 
     )
     parser.add_argument("--copy", action="store_true", help="copy images instead of hard-linking them to the download")
     parser.add_argument(
-        "-np", dest="processes", type=int, default=None, metavar="N", help="processes (default: up to 8)"
+        "-np",
+        dest="processes",
+        type=int,
+        default=None,
+        metavar="N",
+        
+        help="worker processes (default: nnUNet_def_n_proc, at most one per CPU core)",
+,
     )
 
 
@@ -143,7 +150,7 @@ def common_settings(args: argparse.Namespace) -> Settings:
     Raises:
         HyperSORTError: A value is out of range.
     """
-    from nnunetv2_hypersort.files.parallel import default_processes
+    from nnunetv2_hypersort.files.workers import default_processes
 
     return Settings(
         dataset_id=args.dataset_id,

@@ -1,6 +1,5 @@
 """Generated scans that look like abdominal CT, with the liver drawn in three styles and some labels wrong."""
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +7,8 @@ import nibabel
 import numpy as np
 from scipy import ndimage
 
-from nnunetv2_hypersort.files import atomic_path, write_json, write_text
+from nnunetv2_hypersort.files import atomic_path, write_json
+from nnunetv2_hypersort.files.tables import read_table, write_table
 
 SHAPE = (48, 48, 28)
 """Voxels from right to left, front to back, and bottom to top."""
@@ -141,8 +141,7 @@ def write_phantom_dataset(
             "description": "Generated scans with planted annotation styles and errors; no patient data.",
         },
     )
-    lines = [("case", "style", "error"), *rows]
-    write_text(dataset_folder / "styles.csv", "".join(",".join(line) + "\n" for line in lines))
+    write_table(dataset_folder / "styles.csv", ("case", "style", "error"), rows)
 
 
 def held_out_folder(style: str) -> str:
@@ -152,8 +151,8 @@ def held_out_folder(style: str) -> str:
 
 def read_styles(dataset_folder: Path) -> dict[str, tuple[str, str]]:
     """Read `styles.csv`: style and error of each training case."""
-    with (dataset_folder / "styles.csv").open(newline="", encoding="utf-8") as file:
-        return {row["case"]: (row["style"], row["error"]) for row in csv.DictReader(file)}
+    rows = read_table(dataset_folder / "styles.csv", ("case", "style", "error")).rows
+    return {row["case"]: (row["style"], row["error"]) for row in rows}
 
 
 def _write(path: Path, volume: np.ndarray) -> None:

@@ -11,14 +11,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from nnunetv2_hypersort.demo import phantom
 from nnunetv2_hypersort.demo.picture import save_demo_picture
 from nnunetv2_hypersort.demo.small_plan import shrink
 from nnunetv2_hypersort.demo.tables import dice_by_style, dice_table, representative_cases
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files import write_text
+from nnunetv2_hypersort.files.progress import progress_bar
 from nnunetv2_hypersort.nnunet.devices import usable_device
 from nnunetv2_hypersort.nnunet.discovery import TRAINER_VARIABLE, with_our_trainers
 
@@ -154,7 +153,7 @@ class _Job:
 
     def train(self, config: Path, epochs: int) -> None:
         arguments = (str(DATASET_ID), CONFIGURATION, "0", "-tr", "HyperSORTTrainer", "-device", self.device)
-        with tqdm(total=epochs, unit="epoch", desc="    training") as bar:
+        with progress_bar(epochs, "    training", unit="epoch") as bar:
             # Augmentation in the training process itself: on such small images workers only cost memory.
             environment = {"HYPERSORT_CONFIG": str(config), "nnUNet_n_proc_DA": "0"}
             for line in self._lines("nnUNetv2_train", arguments, environment):

@@ -9,8 +9,9 @@ The defaults make the 2 mm hippocampus plan of the benchmarks: patch 24 x 32 x 2
 """
 
 import argparse
-import json
 from pathlib import Path
+
+from nnunetv2_hypersort.files import changing_json
 
 
 def shrink(
@@ -26,20 +27,19 @@ def shrink(
         features: Channels of each stage; every stage but the first halves the resolution.
         batch_size: Samples per step.
     """
-    plans = json.loads(plans_file.read_text())
-    planned = plans["configurations"][configuration]
     dimensions = len(patch_size)
-    planned.update(spacing=[spacing] * dimensions, patch_size=patch_size, batch_size=batch_size)
     stages = len(features)
-    planned["architecture"]["arch_kwargs"].update(
-        n_stages=stages,
-        features_per_stage=features,
-        kernel_sizes=[[3] * dimensions] * stages,
-        strides=[[1] * dimensions, *[[2] * dimensions] * (stages - 1)],
-        n_conv_per_stage=[2] * stages,
-        n_conv_per_stage_decoder=[2] * (stages - 1),
-    )
-    plans_file.write_text(json.dumps(plans, indent=4))
+    with changing_json(plans_file) as plans:
+        planned = plans["configurations"][configuration]
+        planned.update(spacing=[spacing] * dimensions, patch_size=patch_size, batch_size=batch_size)
+        planned["architecture"]["arch_kwargs"].update(
+            n_stages=stages,
+            features_per_stage=features,
+            kernel_sizes=[[3] * dimensions] * stages,
+            strides=[[1] * dimensions, *[[2] * dimensions] * (stages - 1)],
+            n_conv_per_stage=[2] * stages,
+            n_conv_per_stage_decoder=[2] * (stages - 1),
+        )
 
 
 def main() -> None:

@@ -1,6 +1,5 @@
 """What the demo compares: the latent of one style against labels drawn in each style."""
 
-import csv
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -8,15 +7,16 @@ import nibabel
 import numpy as np
 
 from nnunetv2_hypersort.demo import phantom
+from nnunetv2_hypersort.files.tables import read_table
+from nnunetv2_hypersort.files.text_tables import markdown_table
 
 
 def read_latents(fold_folder: Path) -> dict[str, np.ndarray]:
     """Read `latents.csv` of a fold: the latent of each training case, shape (dim,)."""
-    with (fold_folder / "latents.csv").open(newline="", encoding="utf-8") as file:
-        return {
-            row["case"]: np.array([float(value) for key, value in row.items() if key.startswith("z_")])
-            for row in csv.DictReader(file)
-        }
+    return {
+        row["case"]: np.array([float(value) for key, value in row.items() if key.startswith("z_")])
+        for row in read_table(fold_folder / "latents.csv", ("case",)).rows
+    }
 
 
 def representative_cases(
@@ -51,9 +51,8 @@ def dice_table(title: str, scores: Mapping[str, Mapping[str, float]]) -> str:
     rows.append(
         ("mean", [float(np.mean([by_style[style] for by_style in scores.values()])) for style in phantom.STYLES])
     )
-    lines = [title, "", f"| held-out scan | {' | '.join(phantom.STYLES)} |", f"|---|{'---|' * len(phantom.STYLES)}"]
-    lines += [f"| {case} | {' | '.join(f'{value:.3f}' for value in values)} |" for case, values in rows]
-    return "\n".join(lines) + "\n"
+    cells = [[case, *(f"{value:.3f}" for value in values)] for case, values in rows]
+    return f"{title}\n\n{markdown_table(['held-out scan', *phantom.STYLES], cells, aligned=False)}\n"
 
 
 def load(path: Path) -> np.ndarray:

@@ -1,12 +1,12 @@
 """Which files are compared with which: cases, methods, subjects."""
 
-import csv
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.files.tables import read_users_table
 
 
 @dataclass(frozen=True)
@@ -104,25 +104,10 @@ def read_subjects(path: str | os.PathLike[str], cases: Iterable[str]) -> dict[st
     Raises:
         HyperSORTError: The file cannot be read, lacks a column, gives a case two subjects, or lacks cases.
     """
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise HyperSORTError(f"{path} does not exist; give a CSV file with the columns case,subject.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise HyperSORTError(
-            f"{path} cannot be read ({error}); give a CSV file with the columns case,subject."
-        ) from None
-    reader = csv.DictReader(text.splitlines(), skipinitialspace=True)
-    header = reader.fieldnames or []
-    if "case" not in header or "subject" not in header:
-        raise HyperSORTError(
-            f'{path} needs the columns "case" and "subject", separated by commas; '
-            f'its first line is "{",".join(header)}".'
-        )
+    table = read_users_table(path, ("case", "subject"), remedy="give a CSV file with the columns case,subject")
     subjects: dict[str, str] = {}
-    for line, row in enumerate(reader, start=2):
-        case, subject = (row["case"] or "").strip(), (row["subject"] or "").strip()
+    for line, row in enumerate(table.rows, start=2):
+        case, subject = row["case"], row["subject"]
         if not case or not subject:
             raise HyperSORTError(f"{path}, line {line}: the case or the subject is empty; fill it in.")
         if subjects.setdefault(case, subject) != subject:

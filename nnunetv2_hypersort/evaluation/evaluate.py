@@ -1,5 +1,6 @@
 """Evaluates folders of predictions against a folder of references and writes the results."""
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ from nnunetv2_hypersort.evaluation.surface import is_monai_installed
 from nnunetv2_hypersort.evaluation.tables import format_groups_csv, format_markdown, format_metrics_csv
 from nnunetv2_hypersort.evaluation.tolerance import check_tolerance, estimate_tolerances, read_tolerances
 from nnunetv2_hypersort.files import write_json, write_text
-from nnunetv2_hypersort.files.pool import count_processes
+from nnunetv2_hypersort.files.workers import count_processes
+from nnunetv2_hypersort.files.writable import printed_if_unsaved, require_writable
 from nnunetv2_hypersort.images.labels import LabelScheme, read_label_scheme
 
 PathLike = str | os.PathLike[str]
@@ -161,8 +163,9 @@ def evaluate_folders(
     }
     markdown = format_markdown(table, result, notes)
     try:
-        files = _write_tables(output, table, tolerances, chosen_groups, markdown)
-        files += _write_summaries(output, table, result, cases, labels, settings)
+        with printed_if_unsaved(lambda: markdown):
+            files = _write_tables(output, table, tolerances, chosen_groups, markdown)
+            files += _write_summaries(output, table, result, cases, labels, settings)
         if figures:
             from nnunetv2_hypersort.evaluation.figures import draw_figures
 
@@ -218,7 +221,8 @@ def estimate_tolerance_of_annotators(
         raise HyperSORTError(f"No label is in both {first_folder} and {second_folder}; there is nothing to estimate.")
     target = output / TOLERANCE_FILE
     try:
-        write_json(target, tolerances)
+        with printed_if_unsaved(lambda: json.dumps(tolerances, indent=4)):
+            write_json(target, tolerances)
     except OSError as error:
         raise _not_written(output, error) from None
     return tolerances, [name for name in labels.names if name not in tolerances], target
@@ -235,8 +239,7 @@ def _make_folder(folder: PathLike) -> Path:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise HyperSORTError(f"{path} cannot be made a folder for the results ({error.strerror}).") from None
-    if not os.access(path, os.W_OK):
-        raise HyperSORTError(f"{path} cannot be written to; choose another folder with -o.")
+    require_writable(path)
     return path
 
 

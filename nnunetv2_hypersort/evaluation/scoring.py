@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tqdm import tqdm
-
 from nnunetv2_hypersort.evaluation.case_scores import StructureScores, compute_case_scores
 from nnunetv2_hypersort.evaluation.cases import Case
 from nnunetv2_hypersort.evaluation.reading import CaseReader, check_grids, report_problems
 from nnunetv2_hypersort.evaluation.surface import is_monai_installed
-from nnunetv2_hypersort.files.pool import run_jobs
+from nnunetv2_hypersort.files.workers import run_jobs
 from nnunetv2_hypersort.images.labels import LabelScheme
 
 
@@ -67,11 +65,17 @@ def score_cases(
     def make_job(index: int) -> CaseJob:
         return CaseJob(cases[index], labels, tuple(nsd_tolerances), check_only=bool(problems))
 
-    with tqdm(total=len(cases), desc="evaluate", unit="case", disable=not progress) as bar:
-        for index, result in run_jobs(score_case, make_job, len(cases), num_processes=num_processes):
-            results[index] = result
-            problems |= dict.fromkeys(result.problems)
-            bar.update()
+    for index, result in run_jobs(
+        score_case,
+        map(make_job, range(len(cases))),
+        total=len(cases),
+        name=lambda job: job.case.name,
+        processes=num_processes,
+        description="evaluate",
+        progress=progress,
+    ):
+        results[index] = result
+        problems |= dict.fromkeys(result.problems)
     if problems:
         raise report_problems(list(problems))
     remarks = dict.fromkeys(remark for result in results for remark in result.remarks)

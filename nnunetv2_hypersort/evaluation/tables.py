@@ -1,9 +1,7 @@
 """Tables: metrics.csv, metrics_groups.csv, and the Markdown tables of the terminal."""
 
-import csv
-import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +11,8 @@ from nnunetv2_hypersort.evaluation.aggregation import MEAN, Aggregate, Row
 from nnunetv2_hypersort.evaluation.bootstrap import Interval
 from nnunetv2_hypersort.evaluation.case_scores import METRICS, UNITS, Presence
 from nnunetv2_hypersort.evaluation.score_table import ScoreTable
+from nnunetv2_hypersort.files.tables import format_table
+from nnunetv2_hypersort.files.text_tables import markdown_table
 
 
 def format_metrics_csv(table: ScoreTable, nsd_tolerances: Sequence[float]) -> str:
@@ -39,7 +39,7 @@ def format_metrics_csv(table: ScoreTable, nsd_tolerances: Sequence[float]) -> st
                 *map(_cell, (score.reference_volume, score.prediction_volume, nsd_tolerances[s])),
             ]
         )
-    return _format_csv(header, lines)
+    return format_table(header, lines)
 
 
 def format_groups_csv(table: ScoreTable, groups: Mapping[str, NDArray[np.float64]]) -> str:
@@ -49,7 +49,7 @@ def format_groups_csv(table: ScoreTable, groups: Mapping[str, NDArray[np.float64
         table: The scores.
         groups: Name -> values of shape (M, C, 5).
     """
-    return _format_csv(
+    return format_table(
         ["method", "case", "subject", "group", *METRICS],
         [
             [method, case, subject, name, *map(_cell, values[m, c])]
@@ -86,7 +86,7 @@ def _format_method(table: ScoreTable, aggregate: Aggregate, m: int) -> str:
                 *(str(int(counts[presence][m, members].sum())) for presence in shown),
             ]
         )
-    return f"### {method}\n\n" + _align(header, lines)
+    return f"### {method}\n\n" + markdown_table(header, lines)
 
 
 def _format_differences(aggregate: Aggregate) -> str:
@@ -107,7 +107,7 @@ def _format_differences(aggregate: Aggregate) -> str:
                     str(found["DSC"].num_unpaired),
                 ]
             )
-    return "### Paired differences\n\n" + _align(header, lines)
+    return "### Paired differences\n\n" + markdown_table(header, lines)
 
 
 def _format_ranks(table: ScoreTable, aggregate: Aggregate) -> str:
@@ -120,7 +120,7 @@ def _format_ranks(table: ScoreTable, aggregate: Aggregate) -> str:
             rank = ranks[metric].get(method)
             cells.append(f"{rank.rank} ({rank.counts[0] / _num_resamples(ranks[metric]):.0%})" if rank else "-")
         lines.append([method, *cells])
-    return "### Ranks by the mean over labels (share of resamples at rank 1)\n\n" + _align(header, lines)
+    return "### Ranks by the mean over labels (share of resamples at rank 1)\n\n" + markdown_table(header, lines)
 
 
 def _num_resamples(ranks: Mapping[str, Any]) -> int:
@@ -149,23 +149,5 @@ def _format_interval(interval: Interval, metric: str, *, signed: bool = False) -
     return mean if not math.isfinite(interval.low) else f"{mean} [{low}, {high}]"
 
 
-def _align(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rows = [[cell.replace("|", "\\|") for cell in row] for row in [header, *lines]]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
-    text = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
-    ]
-    text.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return "\n".join(text)
-
-
 def _cell(value: float) -> str:
     return f"{value:.9g}" if math.isfinite(value) else ""
-
-
-def _format_csv(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(lines)
-    return buffer.getvalue()

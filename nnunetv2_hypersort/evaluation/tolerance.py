@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.evaluation.cases import Case
 from nnunetv2_hypersort.evaluation.reading import CaseReader, check_grids, report_problems
 from nnunetv2_hypersort.evaluation.surface import compute_surface_distances
-from nnunetv2_hypersort.files.pool import run_jobs
+from nnunetv2_hypersort.files.workers import run_jobs
 from nnunetv2_hypersort.images.crops import StructureCrops
 from nnunetv2_hypersort.images.labels import LabelScheme
 
@@ -98,19 +97,20 @@ def estimate_tolerances(
     problems = dict.fromkeys(check_grids(cases))
     sums: dict[str, dict[str, list[float]]] = {name: {} for name in labels.names}
 
-    def make_job(index: int) -> ToleranceJob:
-        return ToleranceJob(cases[index], labels)
-
-    with tqdm(total=len(cases), desc="estimate", unit="case", disable=not progress) as bar:
-        for index, (distances, found) in run_jobs(
-            measure_annotators, make_job, len(cases), num_processes=num_processes
-        ):
-            problems |= dict.fromkeys(found)
-            for name, (total, count) in distances.items():
-                pooled = sums[name].setdefault(subjects[cases[index].name], [0.0, 0.0])
-                pooled[0] += total
-                pooled[1] += count
-            bar.update()
+    for index, (distances, found) in run_jobs(
+        measure_annotators,
+        [ToleranceJob(case, labels) for case in cases],
+        total=len(cases),
+        name=lambda job: job.case.name,
+        processes=num_processes,
+        description="estimate",
+        progress=progress,
+    ):
+        problems |= dict.fromkeys(found)
+        for name, (total, count) in distances.items():
+            pooled = sums[name].setdefault(subjects[cases[index].name], [0.0, 0.0])
+            pooled[0] += total
+            pooled[1] += count
     if problems:
         raise report_problems(list(problems))
     return {

@@ -6,6 +6,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from nnunetv2_hypersort.files.whole_or_absent import unfinished_path
+
 HARD_LINK, REFLINK, COPY = "hard link", "reflink", "copy"
 _FICLONE = 0x40049409  # Linux: share the blocks of another file until one of the two is written to
 
@@ -25,10 +27,8 @@ def place_file(source: Path, target: Path, *, copy: bool = False) -> str:
         OSError: The folder cannot be written to, or the disk is full.
     """
     source = source.resolve()
-    # Written beside and renamed. Only the bytes are flushed: the record that a case is complete is written later, and a
-    # journal keeps that order.
-    temporary = target.with_name(f".tmp-{os.getpid()}-{target.name}")
-    try:
+    # Only the bytes are flushed: the record that a case is complete is written later, and a journal keeps that order.
+    with unfinished_path(target) as temporary:
         if not copy and _hard_link(source, temporary) is None:
             how = HARD_LINK
         elif _reflink(source, temporary):
@@ -36,9 +36,6 @@ def place_file(source: Path, target: Path, *, copy: bool = False) -> str:
         else:
             _copy(source, temporary)
             how = COPY
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
     return how
 
 

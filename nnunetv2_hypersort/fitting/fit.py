@@ -12,13 +12,14 @@ import numpy as np
 import torch
 
 from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.files.writable import printed_if_unsaved, require_writable
 from nnunetv2_hypersort.fitting.fitted_latent import Fit, FittedLatent
 from nnunetv2_hypersort.fitting.latent_search import LatentLoss, find_latent
 from nnunetv2_hypersort.fitting.new_cases import NewCase, load_new_cases, with_ignore_label
 from nnunetv2_hypersort.images.label_overlap import dice_per_label
 from nnunetv2_hypersort.latents import FoldRecord, LatentChoice, Style, StyleBook, StyleInFold, choose_latents
 from nnunetv2_hypersort.latents.typicality import typicality
-from nnunetv2_hypersort.model.fitted_book import keep_fitted, with_fitted
+from nnunetv2_hypersort.model.fitted_book import changing_styles, keep_fitted, with_fitted
 from nnunetv2_hypersort.model.model_folder import ModelFolder
 from nnunetv2_hypersort.model.patches import labelled_patches
 from nnunetv2_hypersort.model.planned_model import PlannedModel
@@ -77,6 +78,7 @@ def fit_latents(
     book = with_fitted(model, model.book)
     if save_as is not None:
         # Refused before the work is done, not after.
+        require_writable(model.path)
         _with_fitted(book, Style(save_as, {}, origin="fitted"))
     if output is not None and Path(output).exists():
         raise HyperSORTError(f"{output} exists and is not written over; give another folder with `-o`.")
@@ -98,17 +100,19 @@ def fit_latents(
         ]
         fit = Fit(tuple(fitted), shared)
         if output is not None:
-            fit.write(Path(output))
+            with printed_if_unsaved(fit.markdown):
+                fit.write(Path(output))
     if save_as is not None:
         records = {fold.record.fold: fold.record for fold in model.folds}
         places = {
             latent.fold: StyleInFold(latent.coordinates, None, records[latent.fold].fingerprint) for latent in fitted
         }
-        # Read again: other styles may have been written during the fit.
-        book = with_fitted(model, StyleBook.read(model.path / "plans.json"))
-        book = _with_fitted(book, Style(save_as, places, origin="fitted"))
-        keep_fitted(model, book)
-        model.write_book(book)
+        with printed_if_unsaved(fit.markdown), changing_styles(model):
+            # Read again: other styles may have been written during the fit.
+            book = with_fitted(model, StyleBook.read(model.path / "plans.json"))
+            book = _with_fitted(book, Style(save_as, places, origin="fitted"))
+            keep_fitted(model, book)
+            model.write_book(book)
     return fit
 
 

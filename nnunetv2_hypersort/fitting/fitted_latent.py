@@ -1,8 +1,7 @@
 """Fitted latents and their agreement with the labels, as a table and as JSON."""
 
-import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nnunetv2_hypersort.files import write_json, write_text
+from nnunetv2_hypersort.files import write_json
+from nnunetv2_hypersort.files.tables import write_table
+from nnunetv2_hypersort.files.text_tables import markdown_table
 from nnunetv2_hypersort.images.label_overlap import mean_dice
 
 LATENTS = ("mode", "best_style", "fitted")
@@ -89,7 +90,7 @@ class Fit:
         summaries = list(means.iterrows()) if len(lines) > len(means) else []
         summaries += [("all", means.mean())] if len(means) > 1 else []
         lines += [[case, "mean", "", "", "", *(_number(row[kind]) for kind in LATENTS)] for case, row in summaries]
-        text = f"{_format(header, lines)}\n\n{self._summary()}"
+        text = f"{markdown_table(header, lines)}\n\n{self._summary()}"
         if not any(latent.best_style for latent in self.latents):
             text += "\nThese checkpoints have no styles to compare with; `hypersort styles MODEL` finds them."
         return text
@@ -97,9 +98,8 @@ class Fit:
     def write(self, folder: Path) -> tuple[Path, Path]:
         """Write `fit.json` and `fit.csv` into a folder that exists, and return their paths."""
         json_file, csv_file = folder / "fit.json", folder / "fit.csv"
-        text = io.StringIO()
-        self.table().to_csv(text, index=False)
-        write_text(csv_file, text.getvalue())
+        table = self.table()
+        write_table(csv_file, list(table.columns), table.itertuples(index=False, name=None))
         write_json(json_file, self.to_json())
         return json_file, csv_file
 
@@ -165,15 +165,6 @@ def _rows(latent: FittedLatent) -> list[dict[str, Any]]:
 
 def _number(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.3f}"
-
-
-def _format(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(cell) for cell in column) for column in zip(header, *lines, strict=True)]
-    rule = [f"{'':-<{width}}" for width in widths]
-    return "\n".join(
-        "| " + " | ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)) + " |"
-        for line in (header, rule, *lines)
-    )
 
 
 def _without_nan(content: Any) -> Any:

@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any
 from nnunetv2_hypersort import __version__
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files import write_json
-from nnunetv2_hypersort.files.claiming import claim_folder
+from nnunetv2_hypersort.files.claiming import claimed_folder
+from nnunetv2_hypersort.files.links import place_file
 from nnunetv2_hypersort.handover.plain_model import (
     PLAIN_TRAINER,
     build_plain_network,
@@ -104,33 +104,34 @@ def export_style(
     plans = plain_plans(model.plans, style)
     name = f"{PLAIN_TRAINER}__{plans['plans_name']}__{model.configuration}"
     target = Path(results_root) / model.dataset_name / name
-    if target.exists():
-        raise HyperSORTError(f"{target} exists already; move it away or choose another folder.")
+    _refuse_existing(target)
     build_plain_network(model.planned)
     data = _data_for_validation(model) if validate else None
     fingerprint = _find_fingerprint(model)
     unfinished = target.with_name(f".unfinished-{name}")
-    claim_folder(unfinished, RECORD_FILE, _describe(model, style, latents, validate), of="model, style or folds")
-    write_json(unfinished / "plans.json", plans)
-    write_json(unfinished / "dataset.json", model.dataset_json)
-    shutil.copyfile(fingerprint, unfinished / FINGERPRINT_FILE)
-    dice = {}
-    for fold, latent in zip(model.folds, latents, strict=True):
-        folder = unfinished / f"fold_{fold.name}"
-        validation = folder / "validation"
-        validation.mkdir(parents=True, exist_ok=True)
-        logged = write_plain_checkpoint(fold, latent, plans, folder / CHECKPOINT_FILE)
-        if (fold.folder / PROGRESS_FILE).is_file():
-            shutil.copyfile(fold.folder / PROGRESS_FILE, folder / PROGRESS_FILE)
-        else:
-            draw_progress(logged, folder)
-        if data is None or not cases_to_validate(fold):
-            write_no_validation(validation)
-        else:
-            dice[fold.name] = validate_fold(
-                fold, latent, data, validation, device=device, num_processes=num_processes, progress=progress
-            )
-    unfinished.rename(target)
+    description = _describe(model, style, latents, validate)
+    with claimed_folder(unfinished, RECORD_FILE, description, of="model, style or folds"):
+        _refuse_existing(target)  # another process may have finished it since
+        write_json(unfinished / "plans.json", plans)
+        write_json(unfinished / "dataset.json", model.dataset_json)
+        place_file(fingerprint, unfinished / FINGERPRINT_FILE, copy=True)
+        dice = {}
+        for fold, latent in zip(model.folds, latents, strict=True):
+            folder = unfinished / f"fold_{fold.name}"
+            validation = folder / "validation"
+            validation.mkdir(parents=True, exist_ok=True)
+            logged = write_plain_checkpoint(fold, latent, plans, folder / CHECKPOINT_FILE)
+            if (fold.folder / PROGRESS_FILE).is_file():
+                place_file(fold.folder / PROGRESS_FILE, folder / PROGRESS_FILE, copy=True)
+            else:
+                draw_progress(logged, folder)
+            if data is None or not cases_to_validate(fold):
+                write_no_validation(validation)
+            else:
+                dice[fold.name] = validate_fold(
+                    fold, latent, data, validation, device=device, num_processes=num_processes, progress=progress
+                )
+        unfinished.rename(target)
     return ExportedStyle(
         target,
         model.dataset_name,
@@ -140,6 +141,11 @@ def export_style(
         dice,
         tuple(slicer_obstacles(model.dataset_json, [fold.name for fold in model.folds])),
     )
+
+
+def _refuse_existing(target: Path) -> None:
+    if target.exists():
+        raise HyperSORTError(f"{target} exists already; move it away or choose another folder.")
 
 
 def _data_for_validation(model: ModelFolder) -> TrainingData:

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from nnunetv2_hypersort import __version__
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.evaluation.cases import Case
-from nnunetv2_hypersort.files import write_json, write_text
-from nnunetv2_hypersort.files.claiming import claim_folder
-from nnunetv2_hypersort.files.pool import count_processes
-from nnunetv2_hypersort.handover.label_changes import LabelChange, changes_as_csv, compare_labels, summarise_changes
+from nnunetv2_hypersort.files import write_json
+from nnunetv2_hypersort.files.claiming import claimed_folder
+from nnunetv2_hypersort.files.progress import tracked
+from nnunetv2_hypersort.files.workers import count_processes
+from nnunetv2_hypersort.handover.label_changes import LabelChange, compare_labels, summarise_changes, write_changes
 from nnunetv2_hypersort.images.labels import read_label_scheme
 from nnunetv2_hypersort.latents import ChosenLatent, LatentChoice, choose_latents, fold_order
 from nnunetv2_hypersort.model.model_folder import ModelFolder
@@ -101,39 +100,38 @@ def harmonise_labels(
     latents = choose_latents(choice, [fold.record for fold in serving], model.book)
     raw = open_raw_dataset(model)
     _refuse_missing_cases(fold_of, raw)
-    claim_folder(
-        destination, RECORD_FILE, _describe(model, style, serving, latents), of="model, style, folds or checkpoint"
-    )
-    link_images(raw, destination, sorted(fold_of))
-    for fold, latent in zip(serving, latents, strict=True):
-        cases = sorted(case_id for case_id, name in fold_of.items() if name == fold.name)
-        _segment(
-            model,
-            fold,
-            latent,
-            {case_id: raw.cases[case_id].images for case_id in cases},
-            destination,
-            device,
-            progress,
+    description = _describe(model, style, serving, latents)
+    with claimed_folder(destination, RECORD_FILE, description, of="model, style, folds or checkpoint"):
+        link_images(raw, destination, sorted(fold_of))
+        for fold, latent in zip(serving, latents, strict=True):
+            cases = sorted(case_id for case_id, name in fold_of.items() if name == fold.name)
+            _segment(
+                model,
+                fold,
+                latent,
+                {case_id: raw.cases[case_id].images for case_id in cases},
+                destination,
+                device,
+                progress,
+            )
+        compared = [
+            Case(case_id, raw.cases[case_id].label, (destination / "labelsTr" / f"{case_id}{raw.file_ending}",))
+            for case_id in sorted(fold_of)
+        ]
+        changes = compare_labels(
+            compared,
+            fold_of,
+            read_label_scheme(raw.folder / "dataset.json"),
+            num_processes=count_processes(len(compared), num_processes),
+            progress=progress,
         )
-    compared = [
-        Case(case_id, raw.cases[case_id].label, (destination / "labelsTr" / f"{case_id}{raw.file_ending}",))
-        for case_id in sorted(fold_of)
-    ]
-    changes = compare_labels(
-        compared,
-        fold_of,
-        read_label_scheme(raw.folder / "dataset.json"),
-        num_processes=count_processes(len(compared), num_processes),
-        progress=progress,
-    )
-    write_text(destination / CHANGES_FILE, changes_as_csv(changes))
-    splits = splits_or_none(model, sorted(fold_of))
-    if splits is not None:
-        write_json(destination / SPLITS_FILE, splits)
-    content = {key: value for key, value in raw.content.items() if key != "dataset"}
-    new = {"name": destination.name.split("_", 1)[1], "numTraining": len(fold_of)}
-    write_json(destination / "dataset.json", {**content, **new})
+        write_changes(destination / CHANGES_FILE, changes)
+        splits = splits_or_none(model, sorted(fold_of))
+        if splits is not None:
+            write_json(destination / SPLITS_FILE, splits)
+        content = {key: value for key, value in raw.content.items() if key != "dataset"}
+        new = {"name": destination.name.split("_", 1)[1], "numTraining": len(fold_of)}
+        write_json(destination / "dataset.json", {**content, **new})
     left_out = tuple(sorted(raw.cases.keys() - fold_of.keys()))
     return HarmonisedDataset(destination, tuple(latents), tuple(changes), left_out)
 
@@ -195,7 +193,7 @@ def _segment(
     folder.mkdir(exist_ok=True)
     segmenter = FoldSegmenter(model, fold, device)
     ending = model.dataset_json["file_ending"]
-    for case_id, files in tqdm(images.items(), desc=f"fold {fold.name}", unit="case", disable=not progress):
+    for case_id, files in tracked(images.items(), f"fold {fold.name}", shown=progress):
         target = folder / f"{case_id}{ending}"
         if not target.exists():
             image = preprocess_files(model.planned, files)

@@ -1,15 +1,16 @@
 """How labels differ from those they replace: volume, overlap and distance of the borders, per case and label."""
 
-import csv
-import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from nnunetv2_hypersort.evaluation.cases import Case
 from nnunetv2_hypersort.evaluation.scoring import score_cases
+from nnunetv2_hypersort.files.tables import write_table
+from nnunetv2_hypersort.files.text_tables import markdown_table
 from nnunetv2_hypersort.images.labels import LabelScheme
 
 
@@ -78,14 +79,13 @@ def compare_labels(
     return sorted(changes, key=lambda change: (math.isnan(change.dice), change.dice, change.case, change.label))
 
 
-def changes_as_csv(changes: Iterable[LabelChange]) -> str:
-    """The changes as CSV, one row each, with an empty field where a number is undefined."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(LabelChange)], lineterminator="\n")
-    writer.writeheader()
-    for change in changes:
-        writer.writerow({column: _as_text(value) for column, value in asdict(change).items()})
-    return text.getvalue()
+def write_changes(path: str | os.PathLike[str], changes: Sequence[LabelChange]) -> None:
+    """Write the changes as CSV, one row each, with an empty field where a number is undefined.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    write_table(path, [field.name for field in fields(LabelChange)], changes, number=_short)
 
 
 def summarise_changes(changes: Sequence[LabelChange], *, shown: int = 5) -> str:
@@ -95,26 +95,22 @@ def summarise_changes(changes: Sequence[LabelChange], *, shown: int = 5) -> str:
         changes: What `compare_labels` returned.
         shown: How many of the changes to name.
     """
-    lines = [
-        "| label | cases | volume (median of ratios) | Dice old/new (mean) | HD95 in mm (median) |",
-        "|---|---|---|---|---|",
-    ]
+    header = ["label", "cases", "volume (median of ratios)", "Dice old/new (mean)", "HD95 in mm (median)"]
+    lines = []
     for label in dict.fromkeys(change.label for change in sorted(changes, key=lambda change: change.label)):
         rows = [change for change in changes if change.label == label]
         ratios = [row.volume_after / row.volume_before for row in rows if row.volume_before]
         dice = [row.dice for row in rows if not math.isnan(row.dice)]
         hd95 = [row.hd95 for row in rows if not math.isnan(row.hd95)]
-        cells = (
+        cells = [
             f"{np.median(ratios) - 1:+.1%}" if ratios else "",
             f"{np.mean(dice):.4f}" if dice else "",
             f"{np.median(hd95):.2f}" if hd95 else "",
-        )
-        lines.append(f"| {label} | {len(rows)} | {' | '.join(cells)} |")
+        ]
+        lines.append([label, str(len(rows)), *cells])
     most = [f"{change.case} {change.label} (Dice {change.dice:.3f})" for change in changes[:shown]]
-    return "\n".join([*lines, "", f"Changed most: {', '.join(most)}."])
+    return f"{markdown_table(header, lines, aligned=False)}\n\nChanged most: {', '.join(most)}."
 
 
-def _as_text(value: str | float) -> str:
-    if isinstance(value, str):
-        return value
-    return "" if math.isnan(value) else f"{value:.4f}".rstrip("0").rstrip(".")
+def _short(value: float) -> str:
+    return f"{value:.4f}".rstrip("0").rstrip(".")

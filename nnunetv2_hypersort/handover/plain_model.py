@@ -13,11 +13,11 @@ from nnunetv2.utilities.label_handling.label_handling import determine_num_input
 from torch import nn
 
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.files import atomic_path
+from nnunetv2_hypersort.files.whole_or_absent import errors_name
 from nnunetv2_hypersort.latents import ChosenLatent
 from nnunetv2_hypersort.model.planned_model import PlannedModel
 from nnunetv2_hypersort.model.trained_fold import TrainedFold
-from nnunetv2_hypersort.nnunet.checkpoints import read_checkpoint
+from nnunetv2_hypersort.nnunet.checkpoints import read_checkpoint, write_checkpoint
 from nnunetv2_hypersort.nnunet.plans import PLANS_SECTION
 
 PLAIN_TRAINER = nnUNetTrainer.__name__
@@ -99,8 +99,7 @@ def write_plain_checkpoint(
         "trainer_name": PLAIN_TRAINER,
         "inference_allowed_mirroring_axes": content.get("inference_allowed_mirroring_axes"),
     }
-    with atomic_path(target) as temporary:
-        torch.save(checkpoint, temporary)
+    write_checkpoint(target, checkpoint)
     return logged
 
 
@@ -110,5 +109,5 @@ def draw_progress(logged: Mapping[str, Any], folder: Path) -> None:
 
     logger = LocalLogger()
     logger.load_checkpoint(dict(logged))
-    with style.context("default"):
+    with style.context("default"), errors_name(folder / "progress.png"):
         logger.plot_progress_png(str(folder))

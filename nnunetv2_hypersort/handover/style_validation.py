@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2.evaluation.evaluate_predictions import compute_metrics_on_folder, save_summary_json
-from tqdm import tqdm
 
 from nnunetv2_hypersort.files import atomic_path
-from nnunetv2_hypersort.files.pool import count_processes
+from nnunetv2_hypersort.files.progress import tracked
+from nnunetv2_hypersort.files.workers import count_processes
 from nnunetv2_hypersort.latents import ChosenLatent
 from nnunetv2_hypersort.model.segmenter import FoldSegmenter
 from nnunetv2_hypersort.model.trained_fold import TrainedFold
@@ -53,7 +53,7 @@ def validate_fold(
     model, cases = data.model, cases_to_validate(fold)
     segmenter = FoldSegmenter(model, fold, device)
     ending = model.dataset_json["file_ending"]
-    for case_id in tqdm(cases, desc=f"fold {fold.name}", unit="case", disable=not progress):
+    for case_id in tracked(cases, f"fold {fold.name}", shown=progress):
         target = folder / f"{case_id}{ending}"
         if not target.exists():
             image = data.image(case_id)

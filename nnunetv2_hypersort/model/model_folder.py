@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.files import write_json
+from nnunetv2_hypersort.files import changing_json
 from nnunetv2_hypersort.latents import StyleBook, fold_order
 from nnunetv2_hypersort.latents.style_book import STYLES_KEY
 from nnunetv2_hypersort.model.planned_model import PlannedModel
@@ -113,10 +113,9 @@ class ModelFolder:
             HyperSORTError: The file cannot be read any more.
             OSError: It cannot be written.
         """
-        plans = read_plans(self.path / "plans.json")
-        for content in (plans, self.plans):
-            content.setdefault(PLANS_SECTION, {})[STYLES_KEY] = book.to_plans_section()
-        write_json(self.path / "plans.json", plans)
+        with changing_json(self.path / "plans.json") as plans:
+            for content in (plans, self.plans):
+                content.setdefault(PLANS_SECTION, {})[STYLES_KEY] = book.to_plans_section()
 
     def fold(self, name: int | str) -> TrainedFold:
         """An opened fold by its name.

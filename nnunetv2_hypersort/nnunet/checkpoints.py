@@ -4,7 +4,7 @@ import os
 import pickle
 import re
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.files import atomic_path
 
 _EXPECTED = {"network_weights": dict, "init_args": dict, "trainer_name": str, "current_epoch": int}
 _FORCE_SAFE, _FORCE_UNSAFE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
@@ -66,6 +67,24 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
                 f"{path} is not an nnU-Net checkpoint (it lacks {key}); restore it or choose another one."
             )
     return checkpoint
+
+
+def write_checkpoint(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
+    """Write what nnU-Net is to load, whole or not at all.
+
+    Raises:
+        HyperSORTError: PyTorch could not write it, as on a full disk.
+        OSError: The folder is missing or read-only.
+    """
+    try:
+        # An open file: given a path, PyTorch writes its name, here the temporary one, into the file.
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            torch.save(dict(content), file)
+    except RuntimeError as error:  # PyTorch's own writer knows neither file nor cause
+        raise HyperSORTError(
+            f"{path} could not be written ({str(error).splitlines()[0][:200]}); make room on the disk, or choose "
+            "another place."
+        ) from error
 
 
 @contextmanager

@@ -1,26 +1,22 @@
 """Write a raw nnU-Net dataset anew with planted annotation styles and errors, and the truth about them."""
 
-import csv
-import io
 import os
-import sys
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.files import write_json, write_text
-from nnunetv2_hypersort.files.claiming import claim_folder
+from nnunetv2_hypersort.files import write_json
+from nnunetv2_hypersort.files.claiming import claimed_folder
+from nnunetv2_hypersort.files.tables import write_table
+from nnunetv2_hypersort.files.workers import count_processes, run_jobs
 from nnunetv2_hypersort.images.geometry import Grid, Labels
 from nnunetv2_hypersort.nnunet.linked_files import link_folder, link_images
 from nnunetv2_hypersort.nnunet.raw_dataset import (
@@ -90,7 +86,7 @@ def perturb_dataset(
         spec: Path of a YAML spec, name of one that ships with the package, or a spec already parsed.
         seed: Whole number, 0 or more.
         all_styles: Also write every case in every style, without errors, to `labels_all_styles/<style>/`.
-        processes: Number of worker processes; default: all processors but one. 1 works in this process.
+        processes: Number of worker processes; default: nnU-Net's `nnUNet_def_n_proc`. 1 works in this process.
         progress: Show a progress bar on standard error.
 
     Returns:
@@ -114,13 +110,14 @@ def perturb_dataset(
     assignments = assign(list(dataset.cases), spec, seed)
     for sentence in check_effects(dataset, spec, assignments):
         warnings.warn(sentence, stacklevel=2)
-    claim_folder(destination, "perturb.json", _description(dataset, spec, seed), of="source, spec or seed")
-    _link_files(dataset, destination)
-    job = _Job(dataset, destination, spec, seed, all_styles)
-    rows = sorted(_run(job, assignments, processes, progress), key=lambda row: row.case)
-    content = {key: value for key, value in dataset.content.items() if key != "dataset"}
-    write_json(destination / "dataset.json", {**content, "name": destination.name.split("_", 1)[1]})
-    write_text(destination / "styles.csv", _as_csv(rows))
+    description = _description(dataset, spec, seed)
+    with claimed_folder(destination, "perturb.json", description, of="source, spec or seed"):
+        _link_files(dataset, destination)
+        job = _Job(dataset, destination, spec, seed, all_styles)
+        rows = sorted(_run(job, assignments, processes, progress), key=lambda row: row.case)
+        content = {key: value for key, value in dataset.content.items() if key != "dataset"}
+        write_json(destination / "dataset.json", {**content, "name": destination.name.split("_", 1)[1]})
+        write_table(destination / "styles.csv", list(PlantedCase.__dataclass_fields__), rows)
     return rows
 
 
@@ -213,29 +210,16 @@ def _run(job: _Job, assignments: Sequence[Assignment], processes: int | None, pr
         folders += [job.destination / ALL_STYLES / style.name for style in job.spec.styles]
     for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
-    processes = min(processes or max(1, (os.cpu_count() or 2) - 1), len(assignments))
-    with tqdm(total=len(assignments), unit="case", disable=not progress, file=sys.stderr) as bar:
-        if processes == 1:
-            for assignment in assignments:
-                yield _perturb_case(job, assignment)
-                bar.update()
-            return
-        with _pool(processes) as pool:
-            futures = [pool.submit(_perturb_case, job, assignment) for assignment in assignments]
-            for future in as_completed(futures):
-                yield future.result()
-                bar.update()
-
-
-@contextmanager
-def _pool(processes: int) -> Iterator[ProcessPoolExecutor]:
-    # Spawned, not forked: the caller may have started threads (a notebook, torch), and a fork copies their locks.
-    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
-    try:
-        yield pool
-    finally:
-        # After an error or Ctrl-C the cases not begun yet are dropped, instead of working through all of them.
-        pool.shutdown(cancel_futures=True)
+    results = run_jobs(
+        partial(_perturb_case, job),
+        assignments,
+        total=len(assignments),
+        name=lambda assignment: assignment.case,
+        processes=count_processes(len(assignments), processes),
+        progress=progress,
+    )
+    for _, row in results:
+        yield row
 
 
 def _description(dataset: RawDataset, spec: PerturbationSpec, seed: int) -> dict[str, Any]:
@@ -264,14 +248,6 @@ def _link_files(dataset: RawDataset, destination: Path) -> None:
     link_images(dataset, destination)
     link_folder(dataset.folder / "imagesTs", destination / "imagesTs")
     link_folder(dataset.folder / "labelsTs", destination / "labelsTs")
-
-
-def _as_csv(rows: Sequence[PlantedCase]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(PlantedCase.__dataclass_fields__), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
-    return text.getvalue()
 
 
 def summary(rows: Sequence[PlantedCase]) -> str:

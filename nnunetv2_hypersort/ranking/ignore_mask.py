@@ -1,21 +1,21 @@
 """A raw dataset anew, with the doubtful voxels of flagged labels ignored."""
 
-import csv
-import io
 import os
 import shutil
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.files import write_json, write_text
+from nnunetv2_hypersort.files import write_json
 from nnunetv2_hypersort.files.links import place_file
+from nnunetv2_hypersort.files.locks import locked
+from nnunetv2_hypersort.files.progress import tracked
+from nnunetv2_hypersort.files.tables import write_table
+from nnunetv2_hypersort.files.writable import require_writable
 from nnunetv2_hypersort.images.label_comparison import compare_label_map
 from nnunetv2_hypersort.model.model_folder import ModelFolder
 from nnunetv2_hypersort.model.preprocessed import load_preprocessed
@@ -60,12 +60,13 @@ class IgnoreMaskDataset:
             destination: The new folder, named DatasetXXX_Name.
 
         Raises:
-            HyperSORTError: The folder exists, has another name, or the raw data are gone.
+            HyperSORTError: The folder exists, has another name, cannot be made, or the raw data are gone.
         """
         destination = Path(destination).resolve()
         check_dataset_name(destination)
         if destination.exists():
             raise HyperSORTError(f"{destination} exists already; choose another folder for the dataset.")
+        require_writable(destination)
         folder = model.raw_folder()
         if folder is None:
             raise HyperSORTError(
@@ -101,6 +102,10 @@ class IgnoreMaskDataset:
                 prediction.
             OSError: The dataset cannot be written.
         """
+        with locked(self.destination):
+            return self._write(doubted, device, progress)
+
+    def _write(self, doubted: Mapping[str, Mapping[str, CaseEvidence]], device: str, progress: bool) -> dict[str, int]:
         unfinished = self.destination.with_name(f".unfinished-{self.destination.name}")
         shutil.rmtree(unfinished, ignore_errors=True)
         labels = unfinished / "labelsTr"
@@ -114,7 +119,7 @@ class IgnoreMaskDataset:
             if case.name not in doubted:
                 place_file(case.label, target, copy=True)
         ignored = self._mask_labels(labels, doubted, device=device, progress=progress)
-        write_text(unfinished / TABLE_FILE, _as_csv(ignored))
+        write_table(unfinished / TABLE_FILE, ("case", "ignored_voxels"), ignored.items())
         splits = splits_or_none(self.model)
         if splits is not None:
             # nnU-Net's planner takes them along: the same cases are held out as before.
@@ -132,7 +137,7 @@ class IgnoreMaskDataset:
             if any(fold.name in evidence for evidence in doubted.values())
         }
         ignored = {}
-        for case in tqdm(sorted(doubted), unit="case", disable=not progress, file=sys.stderr):
+        for case in tracked(sorted(doubted), shown=progress):
             if case not in self.raw.cases:
                 raise HyperSORTError(f"{self.raw.folder} has no case {case} any more; put it back.")
             label = self.raw.labels_of(case)
@@ -164,11 +169,3 @@ class IgnoreMaskDataset:
             votes += compared.differing
         doubtful: np.ndarray = 2 * votes > len(evidence)
         return doubtful
-
-
-def _as_csv(ignored: Mapping[str, int]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("case", "ignored_voxels"))
-    writer.writerows(ignored.items())
-    return text.getvalue()

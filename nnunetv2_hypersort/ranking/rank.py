@@ -2,22 +2,22 @@
 
 import os
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.files.progress import progress_bar
+from nnunetv2_hypersort.files.writable import printed_if_unsaved, require_writable
 from nnunetv2_hypersort.model.model_folder import ModelFolder
 from nnunetv2_hypersort.model.preprocessed import preprocessed_cases
 from nnunetv2_hypersort.model.training_splits import check_splits_file, read_splits, write_splits_without
 from nnunetv2_hypersort.ranking.case_summary import summarise_case
 from nnunetv2_hypersort.ranking.fold_evidence import CaseEvidence, gather_evidence
 from nnunetv2_hypersort.ranking.ignore_mask import IgnoreMaskDataset
-from nnunetv2_hypersort.ranking.ranking_table import RANKING_FILE, RankedCase, write_ranking
+from nnunetv2_hypersort.ranking.ranking_table import RANKING_FILE, RankedCase, format_ranking, write_ranking
 
 
 @dataclass(frozen=True)
@@ -76,13 +76,14 @@ def rank_cases(
         The ranking.
 
     Raises:
-        HyperSORTError: The folder is not that of a trained model, a fold is not finished, an output exists, or what it
-            needs is gone.
+        HyperSORTError: The folder is not that of a trained model, a fold is not finished, an output exists or cannot be
+            written, or what it needs is gone.
         OSError: An output cannot be written.
     """
     if not 0 < threshold < 1:
         raise HyperSORTError(f"The threshold is {threshold:g}; give a quality between 0 and 1, such as 0.5.")
     model = ModelFolder.open(model_folder, folds=folds, checkpoint_name=checkpoint_name)
+    require_writable(model.path / RANKING_FILE, *(() if exclude is None else (exclude,)))
     known = _known_cases(model)
     predictable, missing = _predictable_cases(model, known) if predict else (set(), "Predictions were left out.")
     splits = None
@@ -108,10 +109,11 @@ def rank_cases(
     cases.sort(key=lambda case: (np.isnan(case.quality), -case.outlyingness, case.case))
     notes = tuple(note for note in (missing, naming, _about_folds(model, predictable)) if note)
     ranking = Ranking(tuple(cases), threshold, model.path / RANKING_FILE, notes)
-    write_ranking(ranking.file, ranking.cases)
     flagged = [case.case for case in ranking.flagged]
-    if splits is not None and exclude is not None:
-        write_splits_without(exclude, splits, flagged)
+    with printed_if_unsaved(lambda: format_ranking(ranking.cases)):
+        write_ranking(ranking.file, ranking.cases)
+        if splits is not None and exclude is not None:
+            write_splits_without(exclude, splits, flagged)
     if dataset is not None:
         doubted = {case: {fold: f for fold, f in by_case[case].items() if f.latent is not None} for case in flagged}
         dataset.write(doubted, device=device, progress=progress)
@@ -146,7 +148,7 @@ def _gather(
     model: ModelFolder, predictable: set[str], *, device: str, progress: bool
 ) -> dict[str, dict[str, CaseEvidence]]:
     total = sum(len(predictable & {*fold.record.case_ids, *fold.validation_cases}) for fold in model.folds)
-    with tqdm(total=total, unit="case", disable=not progress or not total, file=sys.stderr) as bar:
+    with progress_bar(total, shown=progress) as bar:
         return {
             fold.name: gather_evidence(model, fold, predictable, device=device, done=bar.update) for fold in model.folds
         }

@@ -1,13 +1,12 @@
 """The ranking of the training cases as a table."""
 
-import csv
-import io
 import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nnunetv2_hypersort.files import write_text
+from nnunetv2_hypersort.files.tables import format_table
 
 RANKING_FILE = "case_ranking.csv"
 
@@ -55,18 +54,15 @@ def write_ranking(path: str | os.PathLike[str], cases: Sequence[RankedCase]) -> 
     Raises:
         OSError: It cannot be written.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    write_text(path, format_ranking(cases))
+
+
+def format_ranking(cases: Sequence[RankedCase]) -> str:
+    """The text of that table."""
     columns = list(RankedCase.__dataclass_fields__)
-    writer.writerow(columns)
-    for case in cases:
-        writer.writerow([_cell(getattr(case, column)) for column in columns])
-    write_text(path, text.getvalue())
+    rows = [[_folds_as_text(getattr(case, column)) for column in columns] for case in cases]
+    return format_table(columns, rows, number="{:.5g}".format)
 
 
-def _cell(value: str | float | tuple[str, ...]) -> str:
-    if isinstance(value, tuple):
-        return " ".join(value)
-    if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.5g}"
-    return value
+def _folds_as_text(value: str | float | tuple[str, ...]) -> str | float:
+    return " ".join(value) if isinstance(value, tuple) else value

@@ -5,9 +5,9 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
-from tqdm import tqdm
 
 from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.files.progress import tracked
 from nnunetv2_hypersort.model import FoldSegmenter, ModelFolder, load_preprocessed
 from nnunetv2_hypersort.report.content import Note, ShownStyle, SlicePicture
 from nnunetv2_hypersort.report.slices import (
@@ -43,7 +43,7 @@ def draw_cases(
     started = time.monotonic()
     pictures: dict[str, SlicePicture] = {}
     unreadable: list[tuple[str, str]] = []
-    for case in tqdm(cases, unit="case", desc="worst slices"):
+    for case in tracked(cases, "worst slices"):
         elapsed = time.monotonic() - started
         if elapsed > 2 * seconds:
             break

@@ -1,15 +1,14 @@
 """Segments a slice that was held out along the line between two styles."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.files.progress import progress_bar
 from nnunetv2_hypersort.latents.plane import LatentPlane
 from nnunetv2_hypersort.model import FoldSegmenter, ModelFolder, PreprocessedImage, load_preprocessed
 from nnunetv2_hypersort.report.content import LineStep, Note, ShownStyle, SlicePicture, StyleLine
@@ -51,12 +50,12 @@ def draw_lines(
         return [], [Note(f"No slider between styles: {error}")]
     pairs = list(combinations(here, 2))
     lines: list[StyleLine] = []
-    with tqdm(total=len(pairs) * STEPS, unit="prediction", desc="between styles") as bar:
+    with progress_bar(len(pairs) * STEPS, "between styles", unit="prediction") as bar:
         for start, end in pairs:
             if time.monotonic() - started > seconds:
                 note = Note(f"The time lasted for {len(lines)} of {len(pairs)} lines between styles.")
                 return lines, [note]
-            lines.append(_draw_line(model, image, (start, end), segmenter, plane, case, bar))
+            lines.append(_draw_line(model, image, (start, end), segmenter, plane, case, bar.update))
     return lines, []
 
 
@@ -67,7 +66,7 @@ def _draw_line(
     segmenter: FoldSegmenter,
     plane: LatentPlane,
     case: str,
-    bar: "tqdm[Any]",
+    drawn: Callable[[], object],
 ) -> StyleLine:
     fold, manager = segmenter.fold, model.planned.label_manager
     start, end = (style.folds[fold.name].coordinates for style in styles)
@@ -75,7 +74,7 @@ def _draw_line(
 
     def segment(latent: np.ndarray) -> tuple[torch.Tensor, np.ndarray]:
         logits = segmenter.logits(image, latent)
-        bar.update()
+        drawn()
         return logits, np.asarray(manager.convert_logits_to_segmentation(logits))
 
     first, last = segment(latents[0]), segment(latents[-1])

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.files import atomic_path, write_text
+from nnunetv2_hypersort.files import write_text
+from nnunetv2_hypersort.files.tables import write_table
+from nnunetv2_hypersort.files.writable import require_writable
 from nnunetv2_hypersort.model import ModelFolder
 from nnunetv2_hypersort.report.case_table import case_table
 from nnunetv2_hypersort.report.content import Note
@@ -48,7 +50,7 @@ def write_report(
 
     Raises:
         HyperSORTError: The minutes are negative or no number, the model cannot be opened, a table is damaged, or the
-            output is a file of something else.
+            output is a file of something else or cannot be written.
     """
     if not 0 <= minutes < math.inf:
         raise HyperSORTError(f"{minutes:g} minutes for pictures cannot be; give 0 or more.")
@@ -60,12 +62,14 @@ def write_report(
         else ModelFolder.open(folder, folds=folds, checkpoint_name=checkpoint_name)
     )
     columns_file = None if metadata is None else Path(metadata)
+    require_writable(*files)
     content = gather(opened, columns_file=columns_file, minutes=minutes, device=device)
     page, picture, table = files
-    save_map_figure(picture, content)
-    with atomic_path(table) as temporary:
-        case_table(content).to_csv(temporary, index=False)
+    # The page first: by it what stands beside it is known as ours, whenever this is interrupted.
     write_text(page, render_page(content))
+    save_map_figure(picture, content)
+    cases = case_table(content)
+    write_table(table, list(cases.columns), cases.itertuples(index=False, name=None))
     return files, content.notes
 
 

@@ -10,10 +10,11 @@ import torch
 
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files import write_json
+from nnunetv2_hypersort.files.writable import printed_if_unsaved, require_writable
 from nnunetv2_hypersort.images.volumes import PIXEL_FORMATS
-from nnunetv2_hypersort.latents import Style, StyleInFold, check_style_name, fold_order
+from nnunetv2_hypersort.latents import Style, StyleBook, StyleInFold, check_style_name, fold_order
 from nnunetv2_hypersort.model.case_images import CaseImages
-from nnunetv2_hypersort.model.fitted_book import with_fitted
+from nnunetv2_hypersort.model.fitted_book import changing_styles, with_fitted
 from nnunetv2_hypersort.model.model_folder import ModelFolder
 from nnunetv2_hypersort.styles.alignment import align_clusters
 from nnunetv2_hypersort.styles.counterfactual import contrasts_of_styles
@@ -66,6 +67,7 @@ def find_styles(
         model = model_folder
     else:
         model = ModelFolder.open(model_folder, folds=folds, checkpoint_name=checkpoint_name)
+    require_writable(model.path)
     clusters = [FoldClusters.find(fold.record) for fold in model.folds]
     alignment = align_clusters(clusters)
     votes = vote(clusters, alignment.styles)
@@ -110,8 +112,11 @@ def find_styles(
             stacklevel=2,
         )
     try:
-        write_json(model.path / STYLES_FILE, found.to_json())
-        model.write_book(found.in_book(book))
+        with printed_if_unsaved(found.to_text), changing_styles(model):
+            # Read again: a style may have been fitted meanwhile.
+            book = with_fitted(model, StyleBook.read(model.path / "plans.json"))
+            write_json(model.path / STYLES_FILE, found.to_json())
+            model.write_book(found.in_book(book))
     except OSError as error:
         raise HyperSORTError(
             f"The styles cannot be written into {model.path} ({error}); make the folder writable and run this again."

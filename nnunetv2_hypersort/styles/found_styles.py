@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from nnunetv2_hypersort.files.text_tables import plain_columns
 from nnunetv2_hypersort.latents import Style, StyleBook
 from nnunetv2_hypersort.styles.alignment import Agreement, Alignment
 from nnunetv2_hypersort.styles.style_contrast import StyleContrast
@@ -120,9 +121,7 @@ class FoundStyles:
             medoids = [str(there.case_id) for there in folds.values()]
             shown = ", ".join(medoids[:3]) + (", ..." if len(medoids) > 3 else "")
             rows.append((found.style.name, str(len(found.style.cases)), " ".join(folds), shown))
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-        lines += ["", *(f"{found.style.name}: {found.description}" for found in self.styles)]
+        lines = [plain_columns(rows), "", *(f"{found.style.name}: {found.description}" for found in self.styles)]
         lines += ["", *self._remarks()]
         return "\n".join(lines)
 

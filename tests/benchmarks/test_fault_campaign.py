@@ -7,6 +7,11 @@ import pytest
 
 from benchmarks.fault_campaign.kills import CONFIG, MOMENTS, kill_trainings
 from benchmarks.fault_campaign.mutations import mutate_files
+from benchmarks.fault_campaign.tiny_model import train_halves
+from benchmarks.fault_campaign.twins import run_twins
+from benchmarks.fault_campaign.verb_kills import MOMENTS as VERB_MOMENTS
+from benchmarks.fault_campaign.verb_kills import kill_verbs
+from benchmarks.fault_campaign.verbs import CRASHED, VERBS, Outcome, prepare_inputs
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the campaign needs Linux")
 
@@ -34,3 +39,34 @@ def test_a_difference_that_is_believed_is_a_failure(trained_model, tmp_path, mon
     counts = mutate_files(20, trained_model, tmp_path / "mutated")
     assert sum("another model" in failure for failure in counts.failures) == 18
     assert sum("ZeroDivisionError" in failure for failure in counts.failures) == 2
+
+
+@pytest.fixture
+def inputs(make_trainer, tmp_path, monkeypatch):
+    trainer = make_trainer(None)
+    dataset = Path(trainer.preprocessed_dataset_folder_base)
+    monkeypatch.setenv("HYPERSORT_CONFIG", "")
+    results = Path(os.environ["nnUNet_results"])
+    results.mkdir(exist_ok=True)
+    raw = Path(os.environ["nnUNet_raw"]) / dataset.name
+    return prepare_inputs(raw, train_halves(dataset, results), tmp_path / "inputs")
+
+
+def test_two_at_once_leave_what_one_leaves(inputs, tmp_path):
+    counts = run_twins(1, inputs, tmp_path / "twins")
+    assert counts.failures == []
+    assert {verb for verb, _ in counts.outcomes} == set(VERBS)
+
+
+def test_killed_verbs_run_again_leave_what_an_undisturbed_run_leaves(inputs, tmp_path):
+    counts = kill_verbs(len(VERB_MOMENTS), inputs, tmp_path / "killed")
+    assert counts.failures == []
+    assert counts.kills.total() + counts.missed == len(VERB_MOMENTS) * len(VERBS)
+    assert {moment for _, moment in counts.kills} >= set(VERB_MOMENTS[1:])
+
+
+def test_lost_work_is_a_failure(inputs, tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmarks.fault_campaign.verb_kills.run", lambda *_: Outcome(CRASHED, "a traceback"))
+    counts = kill_verbs(2, inputs, tmp_path / "killed", verbs=("perturb",))
+    assert sum("crashed when it was run again: a traceback" in failure for failure in counts.failures) == 2
+    assert any("styles.csv is missing" in failure for failure in counts.failures)

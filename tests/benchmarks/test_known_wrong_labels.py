@@ -39,5 +39,5 @@ def test_a_list_without_any_of_the_cases_is_refused(ranking: Path) -> None:
 
 
 def test_another_table_is_refused(ranking: Path) -> None:
-    with pytest.raises(HyperSORTError, match="lacks the columns class, reported"):
+    with pytest.raises(HyperSORTError, match="no column `class` and `reported`"):
         compare(ranking, ranking, [])

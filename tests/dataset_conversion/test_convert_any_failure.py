@@ -19,7 +19,7 @@ from nnunetv2_hypersort.dataset_conversion.amos22 import Amos22Options, convert_
 from nnunetv2_hypersort.dataset_conversion.totalsegmentator import convert_totalsegmentator
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files import links as linking
-from nnunetv2_hypersort.files import parallel
+from nnunetv2_hypersort.files.workers import run_jobs
 
 SLOPE, INTERCEPT = 112, 116  # where NIfTI-1 keeps the two, as 32-bit floats
 
@@ -181,23 +181,8 @@ def lost(number):
 
 @pytest.mark.parametrize("processes", [2, 3])
 def test_the_item_that_ends_its_process_is_told_from_its_neighbours(processes):
-    found = list(parallel.map_cases(square_or_die, range(9), lost=lost, processes=processes, description="Test"))
-    assert sorted(found) == [-7, -3, 0, 1, 4, 16, 25, 36, 64]
-
-
-def fail(number):
-    raise OSError(errno.ENOSPC, "No space left on device", f"{number}")
-
-
-def test_errors_of_the_function_itself_come_through():
-    with pytest.raises(OSError, match="No space left"):
-        list(parallel.map_cases(fail, range(4), lost=lost, processes=2, description="Test"))
-
-
-def test_processes_that_cannot_start_are_no_fault_of_the_cases(monkeypatch):
-    monkeypatch.setattr(parallel.signal, "signal", os._exit)  # what each worker calls first
-    with pytest.raises(HyperSORTError, match="as soon as they are started"):
-        list(parallel.map_cases(abs, range(4), lost=lost, processes=2, description="Test"))
+    results = run_jobs(square_or_die, range(9), total=9, name=str, processes=processes, failed=lambda job, _: lost(job))
+    assert sorted(result for _, result in results) == [-7, -3, 0, 1, 4, 16, 25, 36, 64]
 
 
 def test_a_lost_case_is_a_line_in_the_list(one_case, tmp_path):

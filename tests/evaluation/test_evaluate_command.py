@@ -269,12 +269,15 @@ def test_output_that_cannot_be_written_is_refused(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("name,subject\na,s\n", 'needs the columns "case" and "subject"'),
+        (
+            "name,subject\na,s\n",
+            "has no column `case`, only name, subject; give a CSV file with the columns case,subject",
+        ),
         ("case,subject\na,s\n", "gives no subject for 1 cases: b"),
         ("case,subject\na,s\na,t\nb,s\n", 'line 3: case a already has the subject "s"'),
         ("case,subject\na,\nb,s\n", "line 2: the case or the subject is empty"),
-        ("case;subject\na;s\n", "separated by commas"),
-        ("", 'needs the columns "case" and "subject"'),
+        ("case;subject\na;s\n", "gives no subject for 1 cases: b"),
+        ("", "it is empty"),
     ],
 )
 def test_unusable_subjects_are_explained(

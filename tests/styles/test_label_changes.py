@@ -1,14 +1,13 @@
 """What changed between two label maps, against numbers worked out by hand."""
 
 import csv
-import io
 
 import numpy as np
 import pytest
 import SimpleITK
 
 from nnunetv2_hypersort.evaluation.cases import Case
-from nnunetv2_hypersort.handover.label_changes import changes_as_csv, compare_labels, summarise_changes
+from nnunetv2_hypersort.handover.label_changes import compare_labels, summarise_changes, write_changes
 from nnunetv2_hypersort.images.labels import LabelScheme, Structure
 
 LABELS = LabelScheme((Structure("one", (1,), "1"), Structure("two", (2,), "2")), frozenset((0, 1, 2)), None, ".nii.gz")
@@ -48,14 +47,16 @@ def test_volumes_overlap_and_distance(changes):
     assert np.isnan(by_key["grown", "two"].dice)
 
 
-def test_the_table_starts_with_what_changed_most(changes):
+def test_the_table_starts_with_what_changed_most(changes, tmp_path):
     assert [(change.case, change.label) for change in changes] == [
         ("new", "two"),
         ("grown", "one"),
         ("new", "one"),
         ("grown", "two"),
     ]
-    rows = list(csv.DictReader(io.StringIO(changes_as_csv(changes))))
+    write_changes(tmp_path / "changes.csv", changes)
+    with (tmp_path / "changes.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["case", "fold", "label", "volume_before", "volume_after", "dice", "hd95"]
     assert (rows[3]["dice"], rows[3]["hd95"]) == ("", "")
     text = summarise_changes(changes)

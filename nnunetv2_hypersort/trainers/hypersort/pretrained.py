@@ -14,8 +14,8 @@ from nnunetv2.utilities.label_handling.label_handling import determine_num_input
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.files import atomic_path
-from nnunetv2_hypersort.nnunet.checkpoints import read_checkpoint
+from nnunetv2_hypersort.files.writable import require_writable
+from nnunetv2_hypersort.nnunet.checkpoints import read_checkpoint, write_checkpoint
 from nnunetv2_hypersort.nnunet.plans import PLANS_SECTION, read_plans
 from nnunetv2_hypersort.settings import CONFIG_VARIABLE, Settings
 from nnunetv2_hypersort.trainers.base import stored_settings
@@ -52,12 +52,13 @@ def write_pretrained_weights(
         The names of the tensors that are new.
 
     Raises:
-        HyperSORTError: The dataset or configuration is not planned, the output exists, the source cannot be read, its
-            network is another one, or its latents or generator have other settings.
+        HyperSORTError: The dataset or configuration is not planned, the output exists or cannot be written, the source
+            cannot be read, its network is another one, or its latents or generator have other settings.
     """
     output = Path(output)
     if output.exists():
         raise HyperSORTError(f"{output} exists already; choose another name for the weights.")
+    require_writable(output)
     network, settings = _network_to_be_trained(dataset, configuration, plans, trainer)
     checkpoint = read_checkpoint(source)
     weights = checkpoint["network_weights"]
@@ -80,8 +81,7 @@ def write_pretrained_weights(
     for name in state.keys() - new:
         _refuse_other_shape(name, state[name], weights.get(name), source)
         state[name] = weights[name]
-    with atomic_path(output) as temporary:
-        torch.save({"network_weights": state}, temporary)
+    write_checkpoint(output, {"network_weights": state})
     return new
 
 

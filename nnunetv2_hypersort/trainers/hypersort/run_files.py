@@ -1,6 +1,5 @@
 """What a training leaves beside its checkpoints, for people and other programs to read."""
 
-import csv
 import math
 import os
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from nnunetv2_hypersort.files import atomic_path
+from nnunetv2_hypersort.files.tables import write_table
 from nnunetv2_hypersort.hypernetwork import LatentTable
 from nnunetv2_hypersort.latents import densest_latent
 from nnunetv2_hypersort.latents.latent_map import save_latent_map
@@ -26,17 +26,14 @@ def write_latents(folder: str | os.PathLike[str], table: LatentTable, *, epoch: 
     and `epoch` (the number of epochs finished).
     """
     values, visits, losses = table.values.tolist(), table.visits.tolist(), table.loss.tolist()
-    with (
-        atomic_path(Path(folder) / LATENTS_FILE) as temporary,
-        # Names of files may hold bytes that are no UTF-8; they come out as they went in.
-        temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
-    ):
-        # A carriage return ends a row for readers, but Python's writer quotes it only where it is the writer's own.
-        quoted = any("\r" in case for case in table.case_ids)
-        writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC if quoted else csv.QUOTE_MINIMAL)
-        writer.writerow(["case", *(f"z_{axis}" for axis in range(table.dim)), "visits", "loss", "epoch"])
-        for case, latent, count, loss in zip(table.case_ids, values, visits, losses, strict=True):
-            writer.writerow([case, *latent, count, loss if count else "", epoch])
+    write_table(
+        Path(folder) / LATENTS_FILE,
+        ["case", *(f"z_{axis}" for axis in range(table.dim)), "visits", "loss", "epoch"],
+        (
+            [case, *latent, count, loss if count else None, epoch]
+            for case, latent, count, loss in zip(table.case_ids, values, visits, losses, strict=True)
+        ),
+    )
 
 
 def write_history(folder: str | os.PathLike[str], table: LatentTable) -> None:
