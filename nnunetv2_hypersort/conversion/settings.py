@@ -138,9 +138,7 @@ def add_common_arguments(parser: argparse.ArgumentParser, *, name: str, groups: 
         type=int,
         default=None,
         metavar="N",
-        
         help="worker processes (default: nnUNet_def_n_proc, at most one per CPU core)",
-,
     )
 
 
