@@ -257,3 +257,12 @@ def test_a_killed_conversion_leaves_no_lock(raw, source):
     folder = convert(source)
     assert {name: (folder / "labelsTr" / name).stat().st_mtime_ns for name in before} == before
     assert [path.name for path in raw.iterdir()] == ["Dataset100_AMOS22"]
+
+
+def test_overwrite_keeps_the_old_dataset_until_the_new_one_is_complete(raw, source, monkeypatch):
+    convert(source, classes=["spleen"])
+    interrupted(source, monkeypatch, overwrite=True)
+    labels = json.loads((raw / "Dataset100_AMOS22" / "dataset.json").read_text())["labels"]
+    assert labels == {"background": 0, "spleen": 1}
+    folder = convert(source, overwrite=True)
+    assert json.loads((folder / "dataset.json").read_text())["labels"] == {"background": 0, "liver": 1}
