@@ -40,4 +40,7 @@ def train_halves(dataset: Path, results: Path) -> Path:
         trainer = HyperSORTTrainer(plans, "3d_fullres", fold, dataset_json, torch.device("cpu"))
         trainer.logger.plot_progress_png = lambda _folder: None
         trainer.run_training()
+        # Predictions in eight orientations would take most of the campaign's time.
+        trainer.inference_allowed_mirroring_axes = None
+        trainer.save_checkpoint(str(Path(trainer.output_folder) / "checkpoint_final.pth"))
     return results / dataset.name / "HyperSORTTrainer__nnUNetPlans__3d_fullres"

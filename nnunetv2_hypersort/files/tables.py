@@ -15,8 +15,6 @@ from nnunetv2_hypersort.files.whole_or_absent import write_text
 
 Formatter = Callable[[float], str]
 _SEPARATORS = ",;\t"
-# A cell may be a whole protocol; the reader's own limit (128 kB) protects nothing here.
-_LONGEST_CELL = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -137,7 +135,6 @@ def _text(path: str | os.PathLike[str], remedy: str, errors: str) -> str:
 
 def _parse(path: str | os.PathLike[str], text: str, remedy: str) -> Table:
     separator = max(_SEPARATORS, key=text.partition("\n")[0].count)
-    csv.field_size_limit(_LONGEST_CELL)
     try:
         # Not `splitlines`, which ends lines at characters that may stand in a cell, such as U+2028.
         lines = [line for line in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if any(line)]

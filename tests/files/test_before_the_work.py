@@ -1,6 +1,7 @@
 """Every verb finds out before its work whether it can write; what cannot be saved at the end is printed."""
 
 import errno
+import importlib
 import os
 
 import pytest
@@ -11,9 +12,11 @@ from nnunetv2_hypersort.files import writable
 from nnunetv2_hypersort.fitting import fit
 from nnunetv2_hypersort.nnunet.checkpoints import write_checkpoint
 from nnunetv2_hypersort.ranking import rank
-from nnunetv2_hypersort.report import write_report
 from nnunetv2_hypersort.styles import finding
 from nnunetv2_hypersort.trainers.hypersort import pretrained
+
+# By the name of the package's attribute one would get the function.
+write_report = importlib.import_module("nnunetv2_hypersort.report.write_report")
 
 
 def _styles(model, out):
