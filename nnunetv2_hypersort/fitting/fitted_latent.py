@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from nnunetv2_hypersort.files import write_json, write_text
-from nnunetv2_hypersort.images.label_overlap import mean_dice
+from nnunetv2_hypersort.images.label_comparison import mean_dice
 
 LATENTS = ("mode", "best_style", "fitted")
 """The latents that are compared."""

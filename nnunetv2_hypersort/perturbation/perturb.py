@@ -21,6 +21,7 @@ from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files import atomic_path, write_json, write_text
 from nnunetv2_hypersort.files.claiming import claim_folder
 from nnunetv2_hypersort.images.geometry import Grid, Labels
+from nnunetv2_hypersort.images.overlap import dice_of_masks
 from nnunetv2_hypersort.nnunet.linked_files import link_folder, link_images, link_sidecar
 from nnunetv2_hypersort.nnunet.raw_dataset import (
     LabelFile,
@@ -148,12 +149,9 @@ def draw_error(
 
 def mean_dice(first: Labels, second: Labels, values: Sequence[int]) -> float:
     """Return the mean Dice, 2 |A and B| / (|A| + |B|), over the labels present in either map; 1 if none is."""
-    scores = []
-    for value in values:
-        a, b = first == value, second == value
-        if total := int(a.sum()) + int(b.sum()):
-            scores.append(2 * int((a & b).sum()) / total)
-    return float(np.mean(scores)) if scores else 1.0
+    scores = [dice_of_masks(first == value, second == value) for value in values]
+    present = [score for score in scores if not np.isnan(score)]
+    return float(np.mean(present)) if present else 1.0
 
 
 @dataclass(frozen=True)

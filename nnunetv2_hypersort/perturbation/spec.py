@@ -9,7 +9,7 @@ import yaml
 
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.images.geometry import Grid, Labels
-from nnunetv2_hypersort.images.label_table import LabelTable
+from nnunetv2_hypersort.images.labels import LabelTable
 from nnunetv2_hypersort.perturbation.parsing import check_keys, parse_dataclass
 from nnunetv2_hypersort.perturbation.steps import (
     ERRORS,
@@ -62,9 +62,9 @@ class PerturbationSpec:
 
 def restore_ignored(changed: Labels, original: Labels, table: LabelTable) -> Labels:
     """Put the ignore label back where it was: it marks what nobody knows, in any style."""
-    if table.ignore is not None:
-        changed[changed == table.ignore] = 0
-        changed[original == table.ignore] = table.ignore
+    if table.ignore_label is not None:
+        changed[changed == table.ignore_label] = 0
+        changed[original == table.ignore_label] = table.ignore_label
     return changed
 
 

@@ -10,7 +10,7 @@ import torch
 
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files import write_json
-from nnunetv2_hypersort.images.volumes import PIXEL_FORMATS
+from nnunetv2_hypersort.images.reading import PIXEL_FORMATS
 from nnunetv2_hypersort.latents import Style, StyleInFold, check_style_name, fold_order
 from nnunetv2_hypersort.model.case_images import CaseImages
 from nnunetv2_hypersort.model.fitted_book import with_fitted

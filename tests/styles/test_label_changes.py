@@ -9,9 +9,9 @@ import SimpleITK
 
 from nnunetv2_hypersort.evaluation.cases import Case
 from nnunetv2_hypersort.handover.label_changes import changes_as_csv, compare_labels, summarise_changes
-from nnunetv2_hypersort.images.labels import LabelScheme, Structure
+from nnunetv2_hypersort.images.labels import LabelTable
 
-LABELS = LabelScheme((Structure("one", (1,), "1"), Structure("two", (2,), "2")), frozenset((0, 1, 2)), None, ".nii.gz")
+LABELS = LabelTable({"background": 0, "one": 1, "two": 2})
 
 
 @pytest.fixture
