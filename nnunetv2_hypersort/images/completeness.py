@@ -1,6 +1,7 @@
 """Whether an image file is all there: some readers fill the missing part with whatever is in memory."""
 
 import gzip
+import logging
 import math
 from pathlib import Path
 
@@ -12,9 +13,9 @@ _NIFTI_HEADER = 348
 
 
 def check_complete(path: Path) -> None:
-    """Refuse a NIfTI or GIPL file that is cut short, or whose compressed data fail their checksum.
+    """Refuse a NIfTI, GIPL or TIFF file that is cut short, or a NIfTI whose compressed data fail their checksum.
 
-    ITK reads such files without a word. The libraries that read the other formats notice by themselves.
+    ITK and tifffile read such files without a word. Those who read the other formats notice by themselves.
 
     Raises:
         HyperSORTError: The file cannot be read, or is not all there.
@@ -25,6 +26,8 @@ def check_complete(path: Path) -> None:
             expected, found = _nifti_size(path), _unpacked_size(path)
         elif name.endswith(".gipl"):
             expected, found = _gipl_size(path), path.stat().st_size
+        elif name.endswith((".tif", ".tiff")):
+            expected, found = _tiff_size(path), path.stat().st_size
         else:
             return
     except Exception as error:  # nibabel, gzip and ITK each have their own error for a file that ends too early
@@ -57,6 +60,37 @@ def _unpacked_size(path: Path) -> int:
         while chunk := stream.read(_CHUNK):
             size += len(chunk)
     return size
+
+
+def _tiff_size(path: Path) -> int:
+    import tifffile
+
+    # Where the list of pages ends too early tifffile logs it and reads the pages that are there.
+    logger, errors = logging.getLogger("tifffile"), _Kept()
+    propagated, logger.propagate = logger.propagate, False
+    logger.addHandler(errors)
+    try:
+        with tifffile.TiffFile(path) as file:
+            ends = [
+                int(offset) + int(length)
+                for page in file.pages
+                for offset, length in zip(page.dataoffsets, page.databytecounts, strict=True)
+            ]
+    finally:
+        logger.removeHandler(errors)
+        logger.propagate = propagated
+    if errors.texts:
+        raise ValueError(errors.texts[0])
+    return max(ends, default=0)
+
+
+class _Kept(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(record.getMessage())
 
 
 def _gipl_size(path: Path) -> int:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.images.geometry import Grid, times
 
 
@@ -86,6 +87,21 @@ def describe_voxel_type(path: Path) -> tuple[bool, str]:
         return "float" in SimpleITK.GetPixelIDValueAsString(read_itk_header(path).GetPixelID()), ""
     except RuntimeError:
         return False, ""
+
+
+def refuse_numberless(path: Path) -> None:
+    """Refuse a NIfTI file of floating-point numbers that holds NaN or infinity: ITK reads them as 0, without a word.
+
+    Raises:
+        HyperSORTError: It does.
+    """
+    if not is_nifti(path):
+        return
+    import nibabel
+
+    image: Any = nibabel.load(path)
+    if not np.isfinite(np.asarray(image.dataobj)).all():
+        raise HyperSORTError(f"{path} holds values that are no numbers (NaN or infinite); give a label map.")
 
 
 def nifti_disagreement(path: Path, grid: Grid) -> str | None:

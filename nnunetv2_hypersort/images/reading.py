@@ -19,6 +19,7 @@ from nnunetv2_hypersort.images.headers import (
     grid_by_itk,
     grid_by_nibabel,
     nifti_disagreement,
+    refuse_numberless,
 )
 from nnunetv2_hypersort.images.spacing_file import check_spacing_file
 
@@ -78,6 +79,8 @@ class ImageReader:
             raise _not_one(path, len(found))
         grid = _checked(Grid.of(found.shape[1:], properties), path)
         floating, scaling = describe_voxel_type(path)
+        if floating or scaling:
+            refuse_numberless(path)
         values = _whole_numbers(found[0], path, scaling)
         remarks = [*fallback, nifti_disagreement(path, grid)]
         if floating:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from evaluation_helpers import make_box
 
-from nnunetv2_hypersort.evaluation import LabelTable, Presence, Structure, StructureScores, compute_case_scores
+from nnunetv2_hypersort.evaluation import LabelTable, Presence, StructureScores, compute_case_scores
 
 ONE = LabelTable({"background": 0, "organ": 1})
 TWO = LabelTable({"background": 0, "first": 1, "second": 2})

@@ -10,6 +10,7 @@ import SimpleITK
 from nnunetv2_hypersort.evaluation.cases import Case
 from nnunetv2_hypersort.handover.label_changes import changes_as_csv, compare_labels, summarise_changes
 from nnunetv2_hypersort.images.labels import LabelTable
+from nnunetv2_hypersort.images.reading import reader_for
 
 LABELS = LabelTable({"background": 0, "one": 1, "two": 2})
 
@@ -31,7 +32,14 @@ def changes(tmp_path):
         Case("grown", write("a.nii.gz", (1, cube)), (write("b.nii.gz", (1, taller)),)),
         Case("new", write("c.nii.gz", (1, cube)), (write("d.nii.gz", (1, cube), (2, np.s_[7:, :1, :1])),)),
     ]
-    return compare_labels(cases, {"grown": "0", "new": "1"}, LABELS, num_processes=1, progress=False)
+    return compare_labels(
+        cases,
+        {"grown": "0", "new": "1"},
+        LABELS,
+        reader_for({"file_ending": ".nii.gz"}),
+        num_processes=1,
+        progress=False,
+    )
 
 
 def test_volumes_overlap_and_distance(changes):
