@@ -28,7 +28,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from nnunetv2_hypersort.evaluation import LabelScheme, Structure, compute_case_scores
+from nnunetv2_hypersort.evaluation import LabelTable, compute_case_scores
 from nnunetv2_hypersort.evaluation.case_scores import METRICS
 
 Result = TypeVar("Result")
@@ -44,12 +44,7 @@ VOLUMES = {
     "liver": 1461.9, "stomach": 458.2, "aorta": 103.7, "postcava": 69.9, "pancreas": 37.6,
     "right_adrenal_gland": 2.6, "left_adrenal_gland": 5.3, "duodenum": 36.2, "bladder": 65.8, "prostate_uterus": 41.3,
 }  # fmt: skip
-LABELS = LabelScheme(
-    tuple(Structure(name, (value,), str(value)) for value, name in enumerate(VOLUMES, start=1)),
-    frozenset(range(len(VOLUMES) + 1)),
-    None,
-    ".nii.gz",
-)
+LABELS = LabelTable({"background": 0, **{name: value for value, name in enumerate(VOLUMES, start=1)}})
 
 
 def make_pair(seed: int, shape: Sequence[int] = SHAPE) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

@@ -35,7 +35,7 @@ from benchmarks.style_recovery.style_latents import latents_of_styles
 from nnunetv2_hypersort.files import write_json
 from nnunetv2_hypersort.fitting.fit import fit_latents
 from nnunetv2_hypersort.fitting.new_cases import NewCase, load_new_cases
-from nnunetv2_hypersort.images.label_overlap import dice_per_label, mean_dice
+from nnunetv2_hypersort.images.label_comparison import dice_per_label, mean_dice
 from nnunetv2_hypersort.model import FoldSegmenter, ModelFolder
 
 

@@ -13,9 +13,10 @@ from benchmarks.nnunet_runs.workplace import Workplace
 from benchmarks.style_recovery.datasets import labels_in_style
 from benchmarks.style_recovery.protocol import Run
 from benchmarks.style_recovery.softmin import softmin_score
-from nnunetv2_hypersort.evaluation import METRICS, read_label_scheme
+from nnunetv2_hypersort.evaluation import METRICS
 from nnunetv2_hypersort.evaluation.cases import Case
 from nnunetv2_hypersort.evaluation.scoring import score_cases
+from nnunetv2_hypersort.nnunet.dataset_json import DatasetJson
 from nnunetv2_hypersort.nnunet.raw_dataset import open_dataset, read_labels
 from nnunetv2_hypersort.prediction import latent_for_prediction
 
@@ -65,19 +66,20 @@ def score(workplace: Workplace, run: Run, predictions: Path, cases: Sequence[str
     Each number is the mean over the labels that are in the reference or in the prediction: what a style leaves out
     counts only where it is predicted all the same, and then as the evaluation's conventions have it.
     """
-    labels = read_label_scheme(workplace.raw / run.dataset / "dataset.json")
+    dataset = DatasetJson.read(workplace.raw / run.dataset / "dataset.json")
     columns = [METRICS.index(metric) for metric in SCORES]
     result = {}
     for style in run.mixture.styles:
         folder = labels_in_style(workplace, run, style)
         files = [
-            Case(case, folder / f"{case}{labels.file_ending}", (predictions / f"{case}{labels.file_ending}",))
+            Case(case, folder / f"{case}{dataset.file_ending}", (predictions / f"{case}{dataset.file_ending}",))
             for case in cases
         ]
         scores, _, _ = score_cases(
             files,
-            labels=labels,
-            nsd_tolerances=[NSD_TOLERANCE_MM] * len(labels.structures),
+            labels=dataset.labels,
+            reader=dataset.reader(files[0].reference),
+            nsd_tolerances=[NSD_TOLERANCE_MM] * len(dataset.labels.structures),
             num_processes=1,
             progress=False,
         )

@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import style as matplotlib_style
 from matplotlib.figure import Figure
 
 from nnunetv2_hypersort.demo import phantom
 from nnunetv2_hypersort.demo.tables import load, read_latents
-from nnunetv2_hypersort.files import atomic_path
+from nnunetv2_hypersort.files.figures import names_are_text, save_figure
 
 _COLOURS = dict(zip(phantom.STYLES, ("#3b75af", "#e08e28", "#4f9e4b"), strict=True))
 
@@ -31,14 +30,13 @@ def save_demo_picture(
         styles: Style and error of each training case.
         predictions: For each shown style the folder with its predictions.
     """
-    with matplotlib_style.context("default"):
+    with names_are_text(default_style=True):
         figure = Figure(figsize=(14, 5), layout="constrained")
         grid = figure.subplots(1, 1 + len(predictions), width_ratios=[1.25, *[1] * len(predictions)])
         _draw_latents(grid[0], read_latents(fold_folder), styles)
         for axes, (style, folder) in zip(grid[1:], predictions.items(), strict=True):
             _draw_slice(axes, style, folder, dataset)
-        with atomic_path(path) as temporary:
-            figure.savefig(temporary, dpi=100)
+        save_figure(figure, path, dpi=100)
 
 
 def _draw_latents(axes: Any, latents: Mapping[str, np.ndarray], styles: Mapping[str, tuple[str, str]]) -> None:

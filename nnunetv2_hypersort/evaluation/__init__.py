@@ -11,12 +11,18 @@ from nnunetv2_hypersort.evaluation.evaluate import (
     estimate_tolerance_of_annotators,
     evaluate_folders,
 )
-from nnunetv2_hypersort.images.labels import LabelScheme, Structure, read_label_scheme
+from nnunetv2_hypersort.images.labels import LabelTable, Structure
+from nnunetv2_hypersort.nnunet.dataset_json import read_label_table
+
+# Their names of before.
+LabelScheme = LabelTable
+read_label_scheme = read_label_table
 
 __all__ = [
     "METRICS",
     "Evaluation",
     "LabelScheme",
+    "LabelTable",
     "Presence",
     "Structure",
     "StructureScores",
@@ -24,4 +30,5 @@ __all__ = [
     "estimate_tolerance_of_annotators",
     "evaluate_folders",
     "read_label_scheme",
+    "read_label_table",
 ]

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from nnunetv2_hypersort.evaluation.case_scores import METRICS, UNITS, Presence
 from nnunetv2_hypersort.evaluation.score_table import ScoreTable
+from nnunetv2_hypersort.files.figures import as_label
 
 COLOURS = ("tab:blue", "tab:orange", "tab:green", "tab:purple", "tab:brown", "tab:pink", "tab:olive", "tab:cyan")
 
@@ -66,11 +67,11 @@ def draw_box_plot(table: ScoreTable, metric: str) -> Figure | None:
             if crossed.any():
                 places = np.minimum(column[crossed], limit) if limit else column[crossed]
                 axes.plot(places, heights[crossed], "x", color=colour, markersize=5, clip_on=False)
-        axes.plot([], [], "s", color=colour, alpha=0.5, label=method)
+        axes.plot([], [], "s", color=colour, alpha=0.5, label=as_label(method))
     if (only_one & np.isfinite(values)).any():
         edge = f" (image diagonal, beyond {limit:.3g} mm)" if limit else ""
         axes.plot([], [], "x", color="black", label=f"missed or false positive{edge}")
-    axes.set_yticks(range(num_structures), [table.structures[s] for s in shown])
+    axes.set_yticks(range(num_structures), [as_label(table.structures[s]) for s in shown])
     axes.set_ylim(num_structures - 0.5, -0.5)
     axes.set_xlabel(f"{metric} ({UNITS[metric]})" if UNITS[metric] else metric)
     if limit:

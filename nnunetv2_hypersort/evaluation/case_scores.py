@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nnunetv2_hypersort.evaluation.surface import compute_surface_scores, is_monai_installed
 from nnunetv2_hypersort.images.crops import StructureCrops
-from nnunetv2_hypersort.images.labels import LabelScheme
+from nnunetv2_hypersort.images.labels import LabelTable
 from nnunetv2_hypersort.images.overlap import (
     VoxelCounts,
     compute_dice,
@@ -77,7 +77,7 @@ def compute_case_scores(
     reference: NDArray[np.integer[Any]],
     prediction: NDArray[np.integer[Any]],
     *,
-    labels: LabelScheme,
+    labels: LabelTable,
     spacing: Sequence[float],
     nsd_tolerances: Sequence[float] | float = 2.0,
     diagonal: float | None = None,
@@ -156,7 +156,7 @@ def _score_structure(
     return StructureScores(
         presence=presence,
         counts=counts,
-        dsc=compute_dice(counts),
+        dsc=float(compute_dice(counts.tp, counts.reference, counts.prediction)),
         hd95=hd95,
         nsd=nsd,
         asd=asd,

@@ -10,6 +10,7 @@ from nnunetv2_hypersort.evaluation.aggregation import Aggregate, Row
 from nnunetv2_hypersort.evaluation.bootstrap import Interval
 from nnunetv2_hypersort.evaluation.case_scores import HIGHER_IS_BETTER, METRICS, UNITS
 from nnunetv2_hypersort.evaluation.score_table import ScoreTable
+from nnunetv2_hypersort.files.figures import as_label
 
 
 def draw_differences(table: ScoreTable, result: Aggregate, first: int, second: int) -> Figure:
@@ -31,14 +32,16 @@ def draw_differences(table: ScoreTable, result: Aggregate, first: int, second: i
     names = table.methods[first], table.methods[second]
     rows = [row for row in result.rows if any(_has_value(result, row, metric, names) for metric in metrics)]
     figure = Figure(figsize=(2.2 + 2.6 * max(1, len(metrics)), 1.6 + 0.3 * len(rows)), layout="constrained")
-    figure.suptitle(f"{names[1]} - {names[0]}: cases (dots), mean and 95 % interval over subjects", fontsize=10)
+    figure.suptitle(
+        f"{as_label(names[1])} - {as_label(names[0])}: cases (dots), mean and 95 % interval over subjects", fontsize=10
+    )
     if not metrics:
         figure.text(0.5, 0.5, "no case has a value for both methods", ha="center")
         return figure
     panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
     for axes, metric in zip(panels, metrics, strict=True):
         _draw_panel(axes, table, result, (first, second), metric, rows)
-    titles = [f"{name} ({kind})" if kind == "group" else name for kind, name in rows]
+    titles = [f"{as_label(name)} ({kind})" if kind == "group" else as_label(name) for kind, name in rows]
     panels[0].set_yticks(range(len(rows)), titles)
     panels[0].set_ylim(len(rows) - 0.5, -0.5)
     return figure
@@ -85,5 +88,5 @@ def _draw_panel(
     axes.set_xlim(low - margin / 2, high + margin / 2)
     better = "right" if HIGHER_IS_BETTER[metric] else "left"
     unit = f" ({UNITS[metric]})" if UNITS[metric] else ""
-    axes.set_xlabel(f"{metric}{unit}\n{names[1]} better: {better}", fontsize=9)
+    axes.set_xlabel(f"{metric}{unit}\n{as_label(names[1])} better: {better}", fontsize=9)
     axes.grid(axis="x", alpha=0.3)

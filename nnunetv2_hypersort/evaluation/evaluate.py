@@ -12,7 +12,7 @@ from nnunetv2_hypersort.evaluation.aggregation import Aggregate, aggregate, aver
 from nnunetv2_hypersort.evaluation.cases import Case, find_cases, name_methods, read_subjects
 from nnunetv2_hypersort.evaluation.groups import group_by_size, resolve_groups
 from nnunetv2_hypersort.evaluation.notes import describe_cases, describe_results
-from nnunetv2_hypersort.evaluation.reading import check_images
+from nnunetv2_hypersort.evaluation.reading import check_images, example_of
 from nnunetv2_hypersort.evaluation.score_table import ScoreTable
 from nnunetv2_hypersort.evaluation.scoring import score_cases
 from nnunetv2_hypersort.evaluation.summary import build_nnunet_summary, build_statistics
@@ -22,7 +22,8 @@ from nnunetv2_hypersort.evaluation.tolerance import check_tolerance, estimate_to
 from nnunetv2_hypersort.files import write_json, write_text
 from nnunetv2_hypersort.files.workers import count_processes
 from nnunetv2_hypersort.files.writable import printed_if_unsaved, require_writable
-from nnunetv2_hypersort.images.labels import LabelScheme, read_label_scheme
+from nnunetv2_hypersort.images.labels import LabelTable
+from nnunetv2_hypersort.nnunet.dataset_json import DatasetJson
 
 PathLike = str | os.PathLike[str]
 TOLERANCE_FILE = "nsd_tolerance.json"
@@ -107,7 +108,8 @@ def evaluate_folders(
         raise HyperSORTError("Give at least one folder with predictions (-pred).")
     if num_resamples < 1:
         raise HyperSORTError(f"--resamples must be 1 or greater, not {num_resamples}.")
-    labels = read_label_scheme(dataset_json)
+    dataset = DatasetJson.read(dataset_json)
+    labels = dataset.labels
     methods = name_methods(prediction_folders)
     chosen_groups = None if groups is None else resolve_groups(groups, labels.names)
     if nsd_tolerance_file is not None:
@@ -118,19 +120,22 @@ def evaluate_folders(
     cases, left_out = find_cases(
         reference_folder,
         prediction_folders,
-        file_ending=labels.file_ending,
+        file_ending=dataset.file_ending,
         allow_missing=allow_missing,
         common_cases=common_cases,
     )
     subject_of = _find_subjects(cases, subjects_csv)
+    reader = dataset.reader(example_of(cases))
+    images = None
     if images_folder is not None:
-        check_images(cases, images_folder, labels.file_ending)
+        images = check_images(cases, images_folder, dataset.file_ending, reader)
     workers = count_processes(len(cases), num_processes)
     output = _make_folder(output_folder)
 
     scores, surfaces, remarks = score_cases(
         cases,
         labels=labels,
+        reader=reader,
         nsd_tolerances=tolerances,
         num_processes=workers,
         progress=progress,
@@ -148,7 +153,7 @@ def evaluate_folders(
     result = aggregate(table, chosen_groups, num_resamples=num_resamples, seed=seed)
     group_names = {name: [labels.names[i] for i in members] for name, members in chosen_groups.items()}
     notes = describe_results(
-        table, labels, tolerances, group_names, groups_given=groups is not None, surfaces=surfaces
+        table, labels, dataset.file_ending, tolerances, group_names, groups_given=groups is not None, surfaces=surfaces
     ) + describe_cases(cases, left_out, remarks)
     settings = {
         "dataset_json": str(dataset_json),
@@ -169,7 +174,9 @@ def evaluate_folders(
         if figures:
             from nnunetv2_hypersort.evaluation.figures import draw_figures
 
-            files += draw_figures(output / "figures", table, result, cases=cases, labels=labels, images=images_folder)
+            files += draw_figures(
+                output / "figures", table, result, cases=cases, labels=labels, reader=reader, images=images
+            )
     except OSError as error:
         raise _not_written(output, error) from None
     return Evaluation(table, group_names, result, markdown, files)
@@ -209,13 +216,19 @@ def estimate_tolerance_of_annotators(
         raise HyperSORTError(
             "Tolerances are surface distances, which need MONAI: pip install 'nnunetv2-hypersort[metrics]'."
         )
-    labels = read_label_scheme(dataset_json)
-    cases, _ = find_cases(first_folder, [second_folder], file_ending=labels.file_ending, common_cases=common_cases)
+    dataset = DatasetJson.read(dataset_json)
+    labels = dataset.labels
+    cases, _ = find_cases(first_folder, [second_folder], file_ending=dataset.file_ending, common_cases=common_cases)
     subject_of = _find_subjects(cases, subjects_csv)
     workers = count_processes(len(cases), num_processes)
     output = _make_folder(output_folder)
     tolerances = estimate_tolerances(
-        cases, labels=labels, subjects=subject_of, num_processes=workers, progress=progress
+        cases,
+        labels=labels,
+        reader=dataset.reader(example_of(cases)),
+        subjects=subject_of,
+        num_processes=workers,
+        progress=progress,
     )
     if not tolerances:
         raise HyperSORTError(f"No label is in both {first_folder} and {second_folder}; there is nothing to estimate.")
@@ -269,7 +282,7 @@ def _write_summaries(
     table: ScoreTable,
     result: Aggregate,
     cases: Sequence[Case],
-    labels: LabelScheme,
+    labels: LabelTable,
     settings: Mapping[str, Any],
 ) -> list[Path]:
     # nnU-Net's format holds one method. With several, each has its own file; the one at the top is that of the first,

@@ -1,13 +1,15 @@
 """The notes below the tables: what a reader has to know about the numbers."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from nnunetv2_hypersort.evaluation.case_scores import Presence
 from nnunetv2_hypersort.evaluation.cases import Case
+from nnunetv2_hypersort.evaluation.reading import Remark
 from nnunetv2_hypersort.evaluation.score_table import ScoreTable
 from nnunetv2_hypersort.evaluation.surface import INSTALL_HINT
-from nnunetv2_hypersort.images.labels import LabelScheme
-from nnunetv2_hypersort.images.volumes import PIXEL_FORMATS
+from nnunetv2_hypersort.images.labels import LabelTable
+from nnunetv2_hypersort.images.reading import PIXEL_FORMATS
 
 # Measured by benchmarks/benchmark_interval_coverage.py; see docs/evaluate.md.
 SMALL_SAMPLE = 50
@@ -20,7 +22,8 @@ SINGLE_SUBJECT_NOTE = "A single subject says nothing about the spread over subje
 
 def describe_results(
     table: ScoreTable,
-    labels: LabelScheme,
+    labels: LabelTable,
+    file_ending: str,
     tolerances: Sequence[float],
     groups: Mapping[str, Sequence[str]],
     *,
@@ -32,6 +35,7 @@ def describe_results(
     Args:
         table: The scores.
         labels: The structures.
+        file_ending: Ending of the label files.
         tolerances: NSD tolerance of each structure in mm.
         groups: Organ group -> names of its structures.
         groups_given: Whether the user gave the groups.
@@ -49,8 +53,8 @@ def describe_results(
             "HD95 and ASD: distances between surface voxel centres; NSD: sub-voxel surface elements, tolerance "
             + (f"{tolerances[0]:g} mm." if len(set(tolerances)) == 1 else "per label (metrics.csv).")
         )
-    if labels.file_ending.lower() in PIXEL_FORMATS:
-        notes.append(f"{labels.file_ending} files have no millimetres: read mm as pixels (TIFF: see docs/evaluate.md).")
+    if file_ending.lower() in PIXEL_FORMATS:
+        notes.append(f"{file_ending} files have no millimetres: read mm as pixels (TIFF: see docs/evaluate.md).")
     counts = {presence: int(number.sum()) for presence, number in table.count_presence().items()}
     total = f"{table.presence.size} (methods x cases x labels)"
     if single := counts[Presence.MISSED] + counts[Presence.FALSE_POSITIVE]:
@@ -70,7 +74,7 @@ def describe_results(
     return notes
 
 
-def describe_cases(cases: Sequence[Case], left_out: Sequence[str], remarks: Sequence[str]) -> list[str]:
+def describe_cases(cases: Sequence[Case], left_out: Sequence[str], remarks: Sequence[Remark]) -> list[str]:
     """Say which files are missing, which cases were left out, and which files are odd."""
     notes = []
     missing = sum((case.reference is None) + case.predictions.count(None) for case in cases)
@@ -78,7 +82,13 @@ def describe_cases(cases: Sequence[Case], left_out: Sequence[str], remarks: Sequ
         notes.append(f"Counted as empty (--allow-missing): {_count(missing, 'missing file')}.")
     if left_out:
         notes.append(f"Left out, because not in every folder (--common-cases): {', '.join(left_out)}.")
-    return notes + list(remarks)
+    by_text: dict[str, list[Path]] = {}
+    for path, text in dict.fromkeys(remarks):
+        by_text.setdefault(text, []).append(path)
+    for text, paths in by_text.items():
+        more = f" (and {_count(len(paths) - 1, 'more file')} likewise)" if len(paths) > 1 else ""
+        notes.append(f"{paths[0]}{more} {text}")
+    return notes
 
 
 def _count(number: int, noun: str) -> str:

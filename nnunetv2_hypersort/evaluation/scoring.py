@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 
 from nnunetv2_hypersort.evaluation.case_scores import StructureScores, compute_case_scores
 from nnunetv2_hypersort.evaluation.cases import Case
-from nnunetv2_hypersort.evaluation.reading import CaseReader, check_grids, report_problems
+from nnunetv2_hypersort.evaluation.reading import CaseReader, Remark, check_grids, report_problems
 from nnunetv2_hypersort.evaluation.surface import is_monai_installed
 from nnunetv2_hypersort.files.workers import run_jobs
-from nnunetv2_hypersort.images.labels import LabelScheme
+from nnunetv2_hypersort.images.labels import LabelTable
+from nnunetv2_hypersort.images.reading import ImageReader
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,8 @@ class CaseJob:
     """One case to be scored, and what is needed for it."""
 
     case: Case
-    labels: LabelScheme
+    labels: LabelTable
+    reader: ImageReader
     nsd_tolerances: tuple[float, ...]
     check_only: bool
 
@@ -28,17 +30,18 @@ class CaseResult:
     scores: list[list[StructureScores]] = field(default_factory=list)
     has_surfaces: bool = False
     problems: list[str] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
+    remarks: list[Remark] = field(default_factory=list)
 
 
 def score_cases(
     cases: Sequence[Case],
     *,
-    labels: LabelScheme,
+    labels: LabelTable,
+    reader: ImageReader,
     nsd_tolerances: Sequence[float],
     num_processes: int,
     progress: bool = True,
-) -> tuple[list[list[list[StructureScores]]], bool, list[str]]:
+) -> tuple[list[list[list[StructureScores]]], bool, list[Remark]]:
     """Score all predictions of all cases.
 
     The headers of all files are compared first. After the first problem nothing is computed any more, but the
@@ -47,6 +50,7 @@ def score_cases(
     Args:
         cases: The cases.
         labels: The structures.
+        reader: Reads the files as nnU-Net does.
         nsd_tolerances: One tolerance in mm per structure.
         num_processes: Number of worker processes.
         progress: Whether to show a progress bar on the standard error stream.
@@ -59,11 +63,11 @@ def score_cases(
         HyperSORTError: At least one file is unusable. The message has one sentence for each of them.
     """
     # Dictionaries serve as ordered sets: the header and the content of a broken file give the same sentence.
-    problems = dict.fromkeys(check_grids(cases))
+    problems = dict.fromkeys(check_grids(cases, reader))
     results = [CaseResult() for _ in cases]
 
     def make_job(index: int) -> CaseJob:
-        return CaseJob(cases[index], labels, tuple(nsd_tolerances), check_only=bool(problems))
+        return CaseJob(cases[index], labels, reader, tuple(nsd_tolerances), check_only=bool(problems))
 
     for index, result in run_jobs(
         score_case,
@@ -78,15 +82,15 @@ def score_cases(
         problems |= dict.fromkeys(result.problems)
     if problems:
         raise report_problems(list(problems))
-    remarks = dict.fromkeys(remark for result in results for remark in result.remarks)
+    remarks = [remark for result in results for remark in result.remarks]
     num_methods = len(cases[0].predictions)
     scores = [[result.scores[method] for result in results] for method in range(num_methods)]
-    return scores, all(result.has_surfaces for result in results), list(remarks)
+    return scores, all(result.has_surfaces for result in results), remarks
 
 
 def score_case(job: CaseJob) -> CaseResult:
     """Read the files of a case and, unless they are only to be checked, score each prediction."""
-    reader = CaseReader(job.case, job.labels)
+    reader = CaseReader(job.case, job.labels, job.reader)
     # Asked here, in the worker, so that the main process need not wait for PyTorch.
     surfaces = not job.check_only and is_monai_installed()
     scores = [

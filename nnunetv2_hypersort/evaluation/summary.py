@@ -11,11 +11,11 @@ from nnunetv2_hypersort.evaluation.bootstrap import Interval
 from nnunetv2_hypersort.evaluation.case_scores import METRICS, StructureScores
 from nnunetv2_hypersort.evaluation.cases import Case
 from nnunetv2_hypersort.evaluation.score_table import ScoreTable
-from nnunetv2_hypersort.images.labels import LabelScheme
+from nnunetv2_hypersort.images.labels import LabelTable
 
 
 def build_nnunet_summary(
-    table: ScoreTable, method: int, *, cases: Sequence[Case], labels: LabelScheme
+    table: ScoreTable, method: int, *, cases: Sequence[Case], labels: LabelTable
 ) -> dict[str, Any]:
     """Build the summary of one method as `nnunetv2.evaluation.evaluate_predictions.compute_metrics_on_folder` does.
 

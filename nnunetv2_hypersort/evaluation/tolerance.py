@@ -1,6 +1,5 @@
 """NSD tolerances: one for all, one per structure from a file, or estimated from two annotators of the same images."""
 
-import json
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -13,9 +12,11 @@ from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.evaluation.cases import Case
 from nnunetv2_hypersort.evaluation.reading import CaseReader, check_grids, report_problems
 from nnunetv2_hypersort.evaluation.surface import compute_surface_distances
+from nnunetv2_hypersort.files.json_file import read_json
 from nnunetv2_hypersort.files.workers import run_jobs
 from nnunetv2_hypersort.images.crops import StructureCrops
-from nnunetv2_hypersort.images.labels import LabelScheme
+from nnunetv2_hypersort.images.labels import LabelTable
+from nnunetv2_hypersort.images.reading import ImageReader
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class ToleranceJob:
     """One case of two annotators."""
 
     case: Case
-    labels: LabelScheme
+    labels: LabelTable
+    reader: ImageReader
 
 
 def read_tolerances(path: str | os.PathLike[str], structures: Sequence[str]) -> list[float]:
@@ -40,12 +42,7 @@ def read_tolerances(path: str | os.PathLike[str], structures: Sequence[str]) -> 
         HyperSORTError: The file cannot be read, lacks a structure, or a tolerance is no number >= 0.
     """
     path = Path(path)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise HyperSORTError(f"{path} does not exist; estimate it with --estimate-tolerance or write it.") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise HyperSORTError(f"{path} cannot be read as JSON ({error}).") from None
+    content = read_json(path, what='tolerances in mm such as {"liver": 2.5}, written or by --estimate-tolerance')
     if not isinstance(content, dict):
         raise HyperSORTError(f'{path} must hold names and tolerances in mm, such as {{"liver": 2.5}}.')
     missing = [name for name in structures if name not in content]
@@ -69,7 +66,8 @@ def check_tolerance(value: object, *, where: str) -> None:
 def estimate_tolerances(
     cases: Sequence[Case],
     *,
-    labels: LabelScheme,
+    labels: LabelTable,
+    reader: ImageReader,
     subjects: Mapping[str, str],
     num_processes: int,
     progress: bool = True,
@@ -84,6 +82,7 @@ def estimate_tolerances(
     Args:
         cases: Cases with the first annotator as reference and the second as the only prediction.
         labels: The structures.
+        reader: Reads the files as nnU-Net does.
         subjects: Case -> subject.
         num_processes: Number of worker processes.
         progress: Whether to show a progress bar.
@@ -94,12 +93,12 @@ def estimate_tolerances(
     Raises:
         HyperSORTError: At least one file is unusable.
     """
-    problems = dict.fromkeys(check_grids(cases))
+    problems = dict.fromkeys(check_grids(cases, reader))
     sums: dict[str, dict[str, list[float]]] = {name: {} for name in labels.names}
 
     for index, (distances, found) in run_jobs(
         measure_annotators,
-        [ToleranceJob(case, labels) for case in cases],
+        [ToleranceJob(case, labels, reader) for case in cases],
         total=len(cases),
         name=lambda job: job.case.name,
         processes=num_processes,
@@ -127,7 +126,7 @@ def measure_annotators(job: ToleranceJob) -> tuple[dict[str, tuple[float, int]],
         Name -> sum of the distances in mm, both directions, and their number, for each structure that both annotators
         drew; and the problems of the files.
     """
-    reader = CaseReader(job.case, job.labels)
+    reader = CaseReader(job.case, job.labels, job.reader)
     distances = {}
     for pair in reader.read_pairs():
         crops = StructureCrops(pair.reference, pair.prediction, job.labels)

@@ -1,7 +1,7 @@
 """The worst cases of a method, each in the slice with the most errors, with contours."""
 
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +10,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from nnunetv2_hypersort.evaluation.cases import Case
-from nnunetv2_hypersort.evaluation.reading import find_image
 from nnunetv2_hypersort.evaluation.score_table import ScoreTable
-from nnunetv2_hypersort.images.labels import LabelScheme
-from nnunetv2_hypersort.images.volumes import Grid, read_grid, read_image, read_label_map
+from nnunetv2_hypersort.files.figures import as_label
+from nnunetv2_hypersort.images.geometry import Grid
+from nnunetv2_hypersort.images.labels import LabelTable
+from nnunetv2_hypersort.images.reading import ImageReader
 
 NUM_CASES = 6
 NUM_COLUMNS = 3
@@ -25,8 +26,9 @@ def draw_worst_cases(
     method: int,
     *,
     cases: Sequence[Case],
-    labels: LabelScheme,
-    images: str | os.PathLike[str] | None = None,
+    labels: LabelTable,
+    reader: ImageReader,
+    images: Mapping[str, Path] | None = None,
 ) -> Figure | None:
     """Draw the cases with the lowest mean DSC: reference contours solid, predicted contours dashed.
 
@@ -35,7 +37,8 @@ def draw_worst_cases(
         method: Index of the method.
         cases: The files of the cases.
         labels: The structures.
-        images: Folder with the images in nnU-Net's names (see `check_images`); without it the background is plain.
+        reader: Reads the files as nnU-Net does.
+        images: By case the file of its image (see `check_images`); without it the background is plain.
 
     Returns:
         The figure, or None if no case has a DSC.
@@ -47,21 +50,24 @@ def draw_worst_cases(
     columns = min(NUM_COLUMNS, len(order))
     rows = -(-len(order) // columns)
     figure = Figure(figsize=(max(4 * columns, 6), 4.3 * rows + 0.9), layout="constrained")
-    figure.suptitle(f"{table.methods[method]}: lowest mean DSC (reference solid, prediction dashed)", fontsize=11)
+    figure.suptitle(
+        f"{as_label(table.methods[method])}: lowest mean DSC (reference solid, prediction dashed)", fontsize=11
+    )
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     palette = _Palette()
     for axes in panels:
         axes.set_axis_off()
     for axes, index in zip(panels, order, strict=False):
-        _draw_case(axes, cases[index], method, labels, images, palette)
+        image = None if images is None else images[cases[index].name]
+        _draw_case(axes, cases[index], method, labels, reader, image, palette)
         worst = int(np.nanargmin(table.values[method, index, :, 0]))
         axes.set_title(
-            f"{table.cases[index]}: mean DSC {dice[index]:.3f}\n"
-            f"worst: {table.structures[worst]} {table.values[method, index, worst, 0]:.3f}",
+            f"{as_label(table.cases[index])}: mean DSC {dice[index]:.3f}\n"
+            f"worst: {as_label(table.structures[worst])} {table.values[method, index, worst, 0]:.3f}",
             fontsize=9,
         )
     handles = [
-        panels[0].plot([], [], color=colour, label=table.structures[s])[0]
+        panels[0].plot([], [], color=colour, label=as_label(table.structures[s]))[0]
         for s, colour in sorted(palette.chosen.items())
     ]
     if handles:
@@ -88,15 +94,17 @@ def _draw_case(
     axes: Axes,
     case: Case,
     method: int,
-    labels: LabelScheme,
-    images: str | os.PathLike[str] | None,
+    labels: LabelTable,
+    reader: ImageReader,
+    image_file: Path | None,
     palette: _Palette,
 ) -> None:
     paths = (case.reference, case.predictions[method])
-    grid = read_grid(next(path for path in (*paths, *case.predictions) if path is not None))
+    grid = reader.label_grid(next(path for path in (*paths, *case.predictions) if path is not None))
     empty = np.zeros(grid.shape, np.uint8)
-    maps: list[NDArray[Any]] = [empty if path is None else read_label_map(path)[0] for path in paths]
-    image = None if images is None else read_image(find_image(case, images, labels.file_ending))
+    maps: list[NDArray[Any]] = [empty if path is None else reader.read_labels(path).values for path in paths]
+    # Of an image with several channels, as of colours, their mean.
+    image = None if image_file is None else reader.read_image(image_file).mean(axis=0)
     maps += [] if image is None else [image]
     ignored = maps[0] == labels.ignore_label if labels.ignore_label is not None else np.zeros(grid.shape, bool)
     wrong = (maps[0] != maps[1]) & ~ignored
@@ -126,9 +134,7 @@ def _draw_case(
 def _cut_slice(
     maps: Sequence[NDArray[Any]], wrong: NDArray[np.bool_], grid: Grid
 ) -> tuple[list[NDArray[Any]], tuple[float, float]]:
-    """Cut the slice with the most errors out of each map, turned as radiologists look at it (3-D)."""
-    if wrong.ndim == 2:
-        return list(maps), (grid.spacing[0], grid.spacing[1])
+    """Cut the slice with the most errors out of each map, turned as radiologists look at it."""
     flat = [axis for axis, n in enumerate(grid.shape) if n == 1]
     axis = flat[0] if flat else int(np.argmax(grid.spacing))
     others = [other for other in range(3) if other != axis]
@@ -145,7 +151,7 @@ def _cut_slice(
     return slices, spacing
 
 
-def _find_view(reference: NDArray[Any], prediction: NDArray[Any], labels: LabelScheme) -> tuple[slice, slice]:
+def _find_view(reference: NDArray[Any], prediction: NDArray[Any], labels: LabelTable) -> tuple[slice, slice]:
     """Return the part of a slice that holds all foreground, with a margin."""
     foreground = (reference > 0) | (prediction > 0)
     if labels.ignore_label is not None:
@@ -160,7 +166,7 @@ def _find_view(reference: NDArray[Any], prediction: NDArray[Any], labels: LabelS
     return sides[0], sides[1]
 
 
-def _choose_structures(reference: NDArray[Any], prediction: NDArray[Any], labels: LabelScheme) -> list[int]:
+def _choose_structures(reference: NDArray[Any], prediction: NDArray[Any], labels: LabelTable) -> list[int]:
     """Return the structures of a slice; only those with the most errors if there are many."""
     errors = {}
     for s, structure in enumerate(labels.structures):

@@ -16,7 +16,7 @@ from nnunetv2_hypersort.files.writable import printed_if_unsaved, require_writab
 from nnunetv2_hypersort.fitting.fitted_latent import Fit, FittedLatent
 from nnunetv2_hypersort.fitting.latent_search import LatentLoss, find_latent
 from nnunetv2_hypersort.fitting.new_cases import NewCase, load_new_cases, with_ignore_label
-from nnunetv2_hypersort.images.label_overlap import dice_per_label
+from nnunetv2_hypersort.images.label_comparison import dice_per_label
 from nnunetv2_hypersort.latents import FoldRecord, LatentChoice, Style, StyleBook, StyleInFold, choose_latents
 from nnunetv2_hypersort.latents.typicality import typicality
 from nnunetv2_hypersort.model.fitted_book import changing_styles, keep_fitted, with_fitted

@@ -12,7 +12,7 @@ import pandas as pd
 from nnunetv2_hypersort.files import write_json
 from nnunetv2_hypersort.files.tables import write_table
 from nnunetv2_hypersort.files.text_tables import markdown_table
-from nnunetv2_hypersort.images.label_overlap import mean_dice
+from nnunetv2_hypersort.images.label_comparison import mean_dice
 
 LATENTS = ("mode", "best_style", "fitted")
 """The latents that are compared."""

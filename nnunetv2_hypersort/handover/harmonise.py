@@ -14,7 +14,7 @@ from nnunetv2_hypersort.files.claiming import claimed_folder
 from nnunetv2_hypersort.files.progress import tracked
 from nnunetv2_hypersort.files.workers import count_processes
 from nnunetv2_hypersort.handover.label_changes import LabelChange, compare_labels, summarise_changes, write_changes
-from nnunetv2_hypersort.images.labels import read_label_scheme
+from nnunetv2_hypersort.images.reading import reader_for
 from nnunetv2_hypersort.latents import ChosenLatent, LatentChoice, choose_latents, fold_order
 from nnunetv2_hypersort.model.model_folder import ModelFolder
 from nnunetv2_hypersort.model.preprocessed import preprocess_files
@@ -121,7 +121,8 @@ def harmonise_labels(
         changes = compare_labels(
             compared,
             fold_of,
-            read_label_scheme(raw.folder / "dataset.json"),
+            raw.table,
+            reader_for(raw.content, compared[0].reference),
             num_processes=count_processes(len(compared), num_processes),
             progress=progress,
         )

@@ -11,7 +11,8 @@ from nnunetv2_hypersort.evaluation.cases import Case
 from nnunetv2_hypersort.evaluation.scoring import score_cases
 from nnunetv2_hypersort.files.tables import write_table
 from nnunetv2_hypersort.files.text_tables import markdown_table
-from nnunetv2_hypersort.images.labels import LabelScheme
+from nnunetv2_hypersort.images.labels import LabelTable
+from nnunetv2_hypersort.images.reading import ImageReader
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,13 @@ class LabelChange:
 
 
 def compare_labels(
-    cases: Sequence[Case], fold_of: Mapping[str, str], labels: LabelScheme, *, num_processes: int, progress: bool = True
+    cases: Sequence[Case],
+    fold_of: Mapping[str, str],
+    labels: LabelTable,
+    reader: ImageReader,
+    *,
+    num_processes: int,
+    progress: bool = True,
 ) -> list[LabelChange]:
     """Compare label maps with those they replace.
 
@@ -47,6 +54,7 @@ def compare_labels(
         cases: The old label map as the reference, the new one as the only prediction.
         fold_of: The fold that segmented each case.
         labels: The labels.
+        reader: Reads the files as nnU-Net does.
         num_processes: Worker processes; 1 works in this process.
         progress: Whether to show a progress bar on standard error.
 
@@ -59,6 +67,7 @@ def compare_labels(
     scores, _, _ = score_cases(
         cases,
         labels=labels,
+        reader=reader,
         nsd_tolerances=[0.0] * len(labels.structures),
         num_processes=num_processes,
         progress=progress,

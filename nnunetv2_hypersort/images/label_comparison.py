@@ -1,9 +1,11 @@
 """A label map against a segmentation: how many voxels of each label they share, and where they differ."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+
+from nnunetv2_hypersort.images.overlap import compute_dice
 
 
 @dataclass(frozen=True)
@@ -46,3 +48,31 @@ def compare_label_map(
         differing |= drawn != predicted
     shared, in_label_map, in_segmentation = np.array(counts).T
     return LabelComparison(shared, in_label_map, in_segmentation, differing)
+
+
+def dice_per_label(
+    segmentation: np.ndarray,
+    reference: np.ndarray,
+    labels: Mapping[str, int | tuple[int, ...]],
+    ignore_label: int | None = None,
+) -> dict[str, float]:
+    """Dice similarity coefficient of each label.
+
+    Args:
+        segmentation: Label values.
+        reference: Label values, of the same shape.
+        labels: By name its value, or the values of a region.
+        ignore_label: Voxels with this value in the reference do not count.
+
+    Returns:
+        By name a value in [0, 1]; not-a-number where neither has the label, as in nnU-Net.
+    """
+    compared = compare_label_map(reference, segmentation, labels.values(), ignore_label)
+    dice = compute_dice(compared.shared, compared.drawn, compared.predicted)
+    return dict(zip(labels, dice.tolist(), strict=True))
+
+
+def mean_dice(dice: Mapping[str, float]) -> float:
+    """The mean over the labels that are there; not-a-number if none is."""
+    values = [value for value in dice.values() if not np.isnan(value)]
+    return float(np.mean(values)) if values else float("nan")

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,26 @@ def count_voxels(reference: NDArray[np.bool_], prediction: NDArray[np.bool_], *,
     return VoxelCounts(tp=tp, fp=fp, fn=fn, tn=num_voxels - tp - fp - fn)
 
 
-def compute_dice(counts: VoxelCounts) -> float:
-    """Dice similarity coefficient 2 TP / (2 TP + FP + FN) in [0, 1], NaN if both masks are empty (as in nnU-Net)."""
-    total = counts.reference + counts.prediction
-    return 2 * counts.tp / total if total else math.nan
+def compute_dice(shared: ArrayLike, first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
+    """Dice similarity coefficient 2 |A and B| / (|A| + |B|).
+
+    Args:
+        shared: Voxels (or volume) that both masks have; a number or an array.
+        first: Voxels of the one.
+        second: Voxels of the other; all three are broadcast together.
+
+    Returns:
+        In [0, 1], of the common shape (() for numbers); not-a-number where both masks are empty, as in nnU-Net.
+    """
+    shared, total = np.asarray(shared, float), np.add(first, second, dtype=float)
+    shared, total = np.broadcast_arrays(shared, total)
+    dice: NDArray[np.float64] = np.divide(2 * shared, total, out=np.full(total.shape, np.nan), where=total > 0)
+    return dice
+
+
+def dice_of_masks(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
+    """Dice similarity coefficient of two masks of one shape, not-a-number if both are empty."""
+    return float(compute_dice(*map(np.count_nonzero, (first & second, first, second))))
 
 
 def compute_iou(counts: VoxelCounts) -> float:

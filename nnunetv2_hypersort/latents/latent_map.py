@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib import style
 from matplotlib.figure import Figure
 
-from nnunetv2_hypersort.files import atomic_path
+from nnunetv2_hypersort.files.figures import as_label, names_are_text, save_figure
 from nnunetv2_hypersort.latents.plane import LatentPlane
 
 
@@ -37,23 +36,21 @@ def draw_latent_map(
     axes.scatter(*points[~known].T, s=18, c="0.45", linewidths=0)
     if colours is not None and known.any():
         drawn = axes.scatter(*points[known].T, s=18, c=colours[known], cmap="viridis", linewidths=0)
-        axes.figure.colorbar(drawn, ax=axes, label=colour_label)
+        axes.figure.colorbar(drawn, ax=axes, label=as_label(colour_label))
     if mode is not None:
         axes.scatter(*points[mode], s=160, facecolors="none", edgecolors="crimson", linewidths=1.8, label="mode")
         axes.legend(loc="best")
     for row, name in marked:
-        axes.annotate(name, points[row], textcoords="offset points", xytext=(5, 5), fontsize=8)
+        axes.annotate(as_label(name), points[row], textcoords="offset points", xytext=(5, 5), fontsize=8)
     axes.set_xlabel(names[0])
     axes.set_ylabel(names[1])
 
 
 def save_latent_map(path: str | os.PathLike[str], latents: np.ndarray, *, title: str, **drawing: Any) -> None:
     """Write a latent map as an image file, whole or not at all; the keywords are those of `draw_latent_map`."""
-    # nnU-Net's logger sets seaborn's style and fonts of 2.5 times the size for the whole process.
-    with style.context("default"):
+    with names_are_text(default_style=True):
         figure = Figure(figsize=(7, 6), layout="constrained")
         axes = figure.add_subplot()
         draw_latent_map(axes, latents, **drawing)
-        axes.set_title(title)
-        with atomic_path(path) as temporary:
-            figure.savefig(temporary, dpi=110)
+        axes.set_title(as_label(title))
+        save_figure(figure, path, dpi=110)

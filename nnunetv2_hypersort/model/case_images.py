@@ -8,9 +8,8 @@ import numpy as np
 from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.images.volumes import read_label_map
 from nnunetv2_hypersort.model.model_folder import ModelFolder
-from nnunetv2_hypersort.model.preprocessed import PreprocessedImage, load_preprocessed, preprocess_files
+from nnunetv2_hypersort.model.preprocessed import PreprocessedImage, load_preprocessed, planned_reader, preprocess_files
 
 
 @dataclass(frozen=True)
@@ -61,13 +60,14 @@ class CaseImages:
             return preprocess_files(self.model.planned, self.images[case])
 
     def label(self, case: str) -> tuple[np.ndarray, float]:
-        """The training label: values, shape (x, y, z), and the volume of a voxel in mm³.
+        """The training label: values, shape (x, y, z), and the size of a voxel, in mm³ (mm² in 2-D files).
 
         Raises:
             HyperSORTError: It cannot be read.
         """
-        label_map, grid, _ = read_label_map(self.labels[case])
-        return label_map, float(np.prod(grid.spacing))
+        reader = planned_reader(self.model.planned)
+        found = reader.read_labels(self.labels[case])
+        return found.values, found.grid.voxel_volume
 
 
 def evenly_spread(cases: Sequence[str], count: int) -> list[str]:

@@ -9,7 +9,8 @@ import numpy as np
 from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
 
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.images.volumes import PIXEL_FORMATS, read_grid, read_image, read_label_map
+from nnunetv2_hypersort.images.completeness import check_complete
+from nnunetv2_hypersort.images.reading import ImageReader
 from nnunetv2_hypersort.model.model_folder import ModelFolder
 from nnunetv2_hypersort.model.planned_model import PlannedModel
 
@@ -88,9 +89,7 @@ def preprocess_files(
             f"model takes {channels} channel(s); give one file per channel, in the order of dataset.json."
         )
     for image_file in map(Path, image_files):
-        if image_file.suffix.lower() not in PIXEL_FORMATS:
-            # ITK, which reads for nnU-Net, fills the missing part of a truncated NIfTI file with what is in memory.
-            read_image(image_file)
+        check_complete(image_file)
     if label_file is not None:
         _check_label(planned, Path(image_files[0]), Path(label_file))
     preprocessor = planned.configuration_manager.preprocessor_class(verbose=False)
@@ -112,18 +111,22 @@ def preprocess_files(
     )
 
 
+def planned_reader(planned: PlannedModel) -> ImageReader:
+    """The reader that a model was planned with."""
+    return ImageReader((planned.plans_manager.image_reader_writer_class,))
+
+
 def _check_label(planned: PlannedModel, image_file: Path, label_file: Path) -> None:
-    label_map, grid, _ = read_label_map(label_file)
-    # An image of pixels may hold colours; it has no geometry but its shape, which nnU-Net compares.
-    is_pixels = image_file.suffix.lower() in PIXEL_FORMATS
-    difference = None if is_pixels else read_grid(image_file).difference(grid)
+    reader = planned_reader(planned)
+    label = reader.read_labels(label_file)
+    difference = reader.image_grid(image_file).difference(label.grid)
     if difference:
         raise HyperSORTError(
             f"The label {label_file} is not on the grid of its image {image_file}: it has {difference}. Resample it."
         )
     manager = planned.label_manager
     known = {*manager.all_labels, manager.ignore_label}
-    foreign = [int(value) for value in np.unique(label_map) if value not in known]
+    foreign = [int(value) for value in np.unique(label.values) if value not in known]
     if foreign:
         # What a user without an ignore label takes to mark voxels that nobody annotated.
         marks_the_rest = manager.ignore_label is None and foreign == [max(manager.all_labels) + 1]

@@ -1,20 +1,21 @@
 """Raw nnU-Net dataset folders: what is in them, and label maps with their grid through nnU-Net's own readers."""
 
-import json
 import re
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nnunetv2.imageio.reader_writer_registry import LIST_OF_IO_CLASSES, recursive_find_reader_writer_by_name
-from nnunetv2.imageio.tif_reader_writer import Tiff3DIO
 from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
 from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.files.json_file import read_json
+from nnunetv2_hypersort.images.crops import find_foreign_values
 from nnunetv2_hypersort.images.geometry import Grid, Labels
-from nnunetv2_hypersort.images.label_table import LabelTable
-from nnunetv2_hypersort.images.orientation import axis_codes
+from nnunetv2_hypersort.images.labels import LabelTable
+from nnunetv2_hypersort.images.reading import reader_for
+from nnunetv2_hypersort.images.spacing_file import check_spacing_file, spacing_file, takes_spacing_file
 from nnunetv2_hypersort.nnunet.dataset_ids import UNFINISHED, looked_up, of_id
 from nnunetv2_hypersort.nnunet.label_writing import write_labels
 
@@ -70,13 +71,17 @@ class RawDataset:
         """
         case = self.cases[name]
         file = read_labels(case.label, self.content, self.table)
-        beside_image = spacing_file_of_image(case.images[0], self.file_ending)
-        if not isinstance(file.reader, Tiff3DIO) or case.label.with_suffix(".json").is_file():
+        kinds = (type(file.reader),)
+        beside_image = spacing_file(case.images[0], image=True)
+        if (
+            not takes_spacing_file(case.label, kinds)
+            or spacing_file(case.label).is_file()
+            or not beside_image.is_file()
+        ):
             return file
-        if not beside_image.is_file():
-            return file
-        properties = {**file.properties, "spacing": _spacing(beside_image)}
-        return replace(file, properties=properties, grid=_grid(properties))
+        check_spacing_file(case.images[0], kinds, image=True)
+        properties = {**file.properties, "spacing": read_json(beside_image, what="a spacing file")["spacing"]}
+        return replace(file, properties=properties, grid=Grid.of(file.labels.shape, properties))
 
 
 def check_dataset_name(folder: Path) -> None:
@@ -109,21 +114,14 @@ def open_dataset(folder: Path) -> RawDataset:
         HyperSORTError: The folder is no raw nnU-Net dataset, or a label file is missing.
     """
     path = folder / "dataset.json"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError:
-        raise HyperSORTError(
-            f"{path} cannot be read; give a raw nnU-Net dataset folder (nnUNet_raw/DatasetXXX_Name)."
-        ) from None
-    except ValueError as error:
-        raise HyperSORTError(f"{path} is not valid JSON: {error}") from None
+    content = read_json(path, what="the one of a raw nnU-Net dataset folder (nnUNet_raw/DatasetXXX_Name)")
     if not isinstance(content, dict) or not isinstance(content.get("file_ending"), str):
         raise HyperSORTError(f"{path} has no 'file_ending'; it must describe an nnU-Net v2 dataset.")
     table = LabelTable.from_dataset_json(content, str(path))
     if "dataset" not in content and not (folder / "imagesTr").is_dir():
         raise HyperSORTError(f"{folder} has no imagesTr folder; a raw nnU-Net dataset keeps its training images there.")
     # nnU-Net's function writes absolute paths into what it is given.
-    listed = get_filenames_of_train_images_and_targets(str(folder), json.loads(json.dumps(content)))
+    listed = get_filenames_of_train_images_and_targets(str(folder), deepcopy(content))
     cases = {
         name: Case(name, tuple(map(Path, files["images"])), Path(files["label"]))
         for name, files in sorted(listed.items())
@@ -147,49 +145,15 @@ def read_labels(path: Path, content: dict[str, Any], table: LabelTable) -> Label
     Raises:
         HyperSORTError: The file is not readable or holds anything but known labels.
     """
-    chosen = content.get("overwrite_image_reader_writer", "None")
-    candidates = (
-        [recursive_find_reader_writer_by_name(chosen)]
-        if chosen != "None"
-        else [kind for kind in LIST_OF_IO_CLASSES if content["file_ending"].lower() in kind.supported_file_endings]
-    )
-    if not candidates:
-        raise HyperSORTError(f"nnU-Net has no reader for {content['file_ending']!r} files such as {path}.")
-    failures = []
-    for kind in candidates:
-        reader = kind()
-        try:
-            found, properties = reader.read_seg(str(path))
-        # Readers fail with whatever their library raises; the next one may do, as in nnU-Net itself.
-        except Exception as error:
-            failures.append(f"{kind.__name__}: {' '.join(str(error).split())}")
-            continue
-        labels = np.rint(found[0])
-        unknown = set(np.unique(found[0]).tolist()) - {0, *table.foreground, table.ignore}
-        if unknown:
-            raise HyperSORTError(
-                f"{path} holds the value {min(unknown):g}, which dataset.json does not list; mend one of the two."
-            )
-        return LabelFile(labels.astype(np.uint16), _grid(properties), reader, properties)
-    raise HyperSORTError(f"{path} cannot be read ({'; '.join(failures)}); replace the file.")
-
-
-def spacing_file_of_image(image: Path, ending: str) -> Path:
-    """Where nnU-Net's TIFF reader looks for the spacing of an image: case.json beside case_0000.tif."""
-    return image.with_name(image.name.removesuffix(ending)[: -len("_0000")] + ".json")
-
-
-def _spacing(path: Path) -> list[float]:
-    try:
-        spacing = [float(step) for step in json.loads(path.read_text(encoding="utf-8"))["spacing"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise HyperSORTError(f"{path} cannot be read as a spacing file ({error!r}); mend it.") from None
-    if len(spacing) != 3 or not all(0 < step < float("inf") for step in spacing):
-        raise HyperSORTError(f"{path} gives the spacing {spacing}; three sizes in mm above 0 are needed.")
-    return spacing
-
-
-def _grid(properties: dict[str, Any]) -> Grid:
-    depth, height, width = (float(step) for step in properties["spacing"])
-    # Files without orientation (PNG, TIFF): columns and rows as ITK and DICOM have them by default.
-    return Grid((depth, height, width), axis_codes(properties) or ("S", "P", "L"))
+    found = reader_for(content, path).read_labels(path)
+    unknown = find_foreign_values(found.values, table)
+    if unknown:
+        raise HyperSORTError(
+            f"{path} holds the value {unknown[0]}, which dataset.json does not list; mend one of the two."
+        )
+    if int(found.values.max()) > np.iinfo(np.uint16).max:
+        raise HyperSORTError(
+            f"{path} holds the value {found.values.max()}, and nnU-Net writes none above {np.iinfo(np.uint16).max}; "
+            "give the label a smaller one, there and in dataset.json."
+        )
+    return LabelFile(found.values.astype(np.uint16), found.grid, found.reader, found.properties)

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.images.geometry import Grid, Labels, Mask
-from nnunetv2_hypersort.images.label_table import LabelTable
+from nnunetv2_hypersort.images.labels import LabelTable
+from nnunetv2_hypersort.images.overlap import dice_of_masks
 from nnunetv2_hypersort.nnunet.raw_dataset import RawDataset
 from nnunetv2_hypersort.perturbation.assignment import Assignment
 from nnunetv2_hypersort.perturbation.spec import PerturbationSpec, Style, restore_ignored
@@ -61,12 +62,9 @@ def _centre(mask: Mask) -> NDArray[np.float64]:
 
 def mean_dice(first: Labels, second: Labels, values: Sequence[int]) -> float:
     """Return the mean Dice, 2 |A and B| / (|A| + |B|), over the labels present in either map; 1 if none is."""
-    scores = []
-    for value in values:
-        a, b = first == value, second == value
-        if total := int(a.sum()) + int(b.sum()):
-            scores.append(2 * int((a & b).sum()) / total)
-    return float(np.mean(scores)) if scores else 1.0
+    scores = [dice_of_masks(first == value, second == value) for value in values]
+    present = [score for score in scores if not np.isnan(score)]
+    return float(np.mean(present)) if present else 1.0
 
 
 def check_effects(dataset: RawDataset, spec: PerturbationSpec, assignments: Sequence[Assignment]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from nnunetv2_hypersort.images.geometry import Grid, Labels
-from nnunetv2_hypersort.images.label_table import LabelTable
+from nnunetv2_hypersort.images.labels import LabelTable
 from nnunetv2_hypersort.perturbation import operations, planted_errors
 from nnunetv2_hypersort.perturbation.parsing import InvalidSettingError, Setting, axis_name, label_names, number
 from nnunetv2_hypersort.perturbation.steps import AXIS, LABELS, LENGTH, Kind, Settings, Step

@@ -7,7 +7,7 @@ from typing import Any
 
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.images.geometry import ENDS
-from nnunetv2_hypersort.images.label_table import LabelName
+from nnunetv2_hypersort.images.labels import LabelName
 from nnunetv2_hypersort.images.orientation import AXES
 
 Parser = Callable[[Any], Any]

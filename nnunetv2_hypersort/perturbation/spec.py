@@ -8,7 +8,7 @@ from typing import Any
 
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.images.geometry import Grid, Labels
-from nnunetv2_hypersort.images.label_table import LabelTable
+from nnunetv2_hypersort.images.labels import LabelTable
 from nnunetv2_hypersort.perturbation.error_steps import ERRORS, WEIGHT, PlantedError
 from nnunetv2_hypersort.perturbation.parsing import InvalidSettingError, Setting, check_keys, parse_settings
 from nnunetv2_hypersort.perturbation.steps import OPERATIONS, Kind, Operation, Step
@@ -48,9 +48,9 @@ class PerturbationSpec:
 
 def restore_ignored(changed: Labels, original: Labels, table: LabelTable) -> Labels:
     """Put the ignore label back where it was: it marks what nobody knows, in any style."""
-    if table.ignore is not None:
-        changed[changed == table.ignore] = 0
-        changed[original == table.ignore] = table.ignore
+    if table.ignore_label is not None:
+        changed[changed == table.ignore_label] = 0
+        changed[original == table.ignore_label] = table.ignore_label
     return changed
 
 

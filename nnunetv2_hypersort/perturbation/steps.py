@@ -8,7 +8,7 @@ import numpy as np
 
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.images.geometry import ENDS, Grid, Labels
-from nnunetv2_hypersort.images.label_table import LabelName, LabelTable
+from nnunetv2_hypersort.images.labels import LabelName, LabelTable
 from nnunetv2_hypersort.images.orientation import AXES
 from nnunetv2_hypersort.perturbation import operations
 from nnunetv2_hypersort.perturbation.parsing import (

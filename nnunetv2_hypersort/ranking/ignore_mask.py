@@ -74,8 +74,7 @@ class IgnoreMaskDataset:
             )
         raw = open_dataset(folder)
         content = {key: value for key, value in raw.content.items() if key != "dataset"}
-        values = {value for values in raw.table.values.values() for value in values}
-        ignore = max(values) + 1 if raw.table.ignore is None else raw.table.ignore
+        ignore = max(raw.table.values) + 1 if raw.table.ignore_label is None else raw.table.ignore_label
         content["labels"] = {**content["labels"], "ignore": ignore}
         content["name"] = destination.name.split("_", 1)[1]
         return cls(model, raw, destination, content, ignore)
@@ -165,7 +164,9 @@ class IgnoreMaskDataset:
                     f"The label {self.raw.cases[case].label} has the shape {label_map.shape}, but its case was "
                     f"preprocessed with {segmentation.shape}; run nnUNetv2_preprocess again."
                 )
-            compared = compare_label_map(label_map, segmentation, self.model.labels.values(), self.raw.table.ignore)
+            compared = compare_label_map(
+                label_map, segmentation, self.model.labels.values(), self.raw.table.ignore_label
+            )
             votes += compared.differing
         doubtful: np.ndarray = 2 * votes > len(evidence)
         return doubtful

@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 from scipy.special import expit
 
+from nnunetv2_hypersort.images.overlap import compute_dice
+
 Reals = NDArray[np.float64]
 
 OUTLYING = 3.5
@@ -117,7 +119,7 @@ def agreement_per_label(shared: ArrayLike, drawn: ArrayLike, predicted: ArrayLik
     drawn = np.asarray(drawn, float)
     usual = np.array([np.median(column[column > 0]) if (column > 0).any() else 0.0 for column in drawn.T])
     drawn = np.broadcast_to(drawn[:, None], shared.shape)
-    dice = np.divide(2 * shared, drawn + predicted, out=np.full(shared.shape, np.nan), where=drawn + predicted > 0)
+    dice = compute_dice(shared, drawn, predicted)
     surplus = np.divide(predicted, usual, out=np.ones(shared.shape), where=usual > 0)
     return np.asarray(np.where((drawn == 0) & (predicted > 0), 1 - np.minimum(surplus, 1), dice))
 

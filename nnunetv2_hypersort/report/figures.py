@@ -4,10 +4,9 @@ import os
 from typing import Any
 
 import numpy as np
-from matplotlib import style
 from matplotlib.figure import Figure
 
-from nnunetv2_hypersort.files import atomic_path
+from nnunetv2_hypersort.files.figures import as_label, names_are_text, save_figure
 from nnunetv2_hypersort.latents.latent_map import draw_latent_map
 from nnunetv2_hypersort.report.content import ReportContent, ShownFold
 
@@ -30,8 +29,7 @@ def save_map_figure(path: str | os.PathLike[str], content: ReportContent) -> Non
     quality = {case: ranked.quality for case, ranked in content.ranking.items() if np.isfinite(ranked.quality)}
     numbers, meaning = (quality, "label quality") if quality else (content.loss_of(), "loss (Dice + cross-entropy)")
     across = 2 if content.styles else 1
-    # nnU-Net's logger sets seaborn's style and fonts of 2.5 times the size for the whole process.
-    with style.context("default"):
+    with names_are_text(default_style=True):
         figure = Figure(figsize=(6 * across, 5 * len(content.folds)), layout="constrained")
         grid = figure.subplots(len(content.folds), across, squeeze=False)
         for row, fold in zip(grid, content.folds, strict=True):
@@ -44,12 +42,11 @@ def save_map_figure(path: str | os.PathLike[str], content: ReportContent) -> Non
                 fold.latents,
                 colours=colours,
                 colour_label=meaning,
-                marked=[(fold.cases.index(case), _literal(case)) for case in worst],
+                marked=[(fold.cases.index(case), case) for case in worst],
             )
             for axes in row:
                 axes.set_title(f"Fold {fold.name}")
-        with atomic_path(path) as temporary:
-            figure.savefig(temporary, dpi=150)
+        save_figure(figure, path, dpi=150)
 
 
 def _draw_styles(axes: Any, fold: ShownFold, content: ReportContent) -> None:
@@ -63,12 +60,7 @@ def _draw_styles(axes: Any, fold: ShownFold, content: ReportContent) -> None:
         if rows:
             marker = _MARKERS[number % len(_MARKERS)]
             colour = f"C{number % 10}"
-            axes.scatter(*points[rows].T, s=20, color=colour, marker=marker, linewidths=0, label=_literal(shown.name))
+            axes.scatter(*points[rows].T, s=20, color=colour, marker=marker, linewidths=0, label=as_label(shown.name))
     axes.set_xlabel(fold.plane.names[0])
     axes.set_ylabel(fold.plane.names[1])
     axes.legend(loc="best")
-
-
-def _literal(text: str) -> str:
-    # Matplotlib reads what stands between two dollar signs as a formula.
-    return text.replace("$", r"\$")

@@ -8,6 +8,7 @@ import numpy as np
 
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files.progress import tracked
+from nnunetv2_hypersort.images.overlap import dice_of_masks
 from nnunetv2_hypersort.model import FoldSegmenter, ModelFolder, load_preprocessed
 from nnunetv2_hypersort.report.content import Note, ShownStyle, SlicePicture
 from nnunetv2_hypersort.report.slices import (
@@ -103,6 +104,5 @@ def _draw_case(
 
 def _dice(label: np.ndarray, prediction: np.ndarray, ignore: int | None) -> float:
     counted = label != ignore if ignore is not None else np.ones(label.shape, bool)
-    drawn, predicted = (label > 0) & counted, (prediction > 0) & counted
-    voxels = int(drawn.sum() + predicted.sum())
-    return float(2 * (drawn & predicted).sum() / voxels) if voxels else 1.0
+    dice = dice_of_masks((label > 0) & counted, (prediction > 0) & counted)
+    return 1.0 if np.isnan(dice) else dice

@@ -11,7 +11,7 @@ import torch
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files import write_json
 from nnunetv2_hypersort.files.writable import printed_if_unsaved, require_writable
-from nnunetv2_hypersort.images.volumes import PIXEL_FORMATS
+from nnunetv2_hypersort.images.reading import PIXEL_FORMATS
 from nnunetv2_hypersort.latents import Style, StyleBook, StyleInFold, check_style_name, fold_order
 from nnunetv2_hypersort.model.case_images import CaseImages
 from nnunetv2_hypersort.model.fitted_book import changing_styles, with_fitted

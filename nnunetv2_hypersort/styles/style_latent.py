@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.images.label_overlap import dice_per_label, mean_dice
+from nnunetv2_hypersort.images.label_comparison import dice_per_label, mean_dice
 from nnunetv2_hypersort.model.case_images import evenly_spread
 from nnunetv2_hypersort.model.model_folder import ModelFolder
 from nnunetv2_hypersort.model.preprocessed import load_preprocessed

@@ -8,9 +8,9 @@ from nnunetv2_hypersort.images.orientation import AXES
 from nnunetv2_hypersort.perturbation import operations, planted_errors
 
 # Array axes are left-right, posterior-anterior, inferior-superior; the last one is three times as coarse.
-RAS = Grid((1.0, 1.0, 3.0), ("R", "A", "S"))
+RAS = Grid.along((1.0, 1.0, 3.0), ("R", "A", "S"))
 # The same anatomy as nnU-Net would read it from a file stored LPS: axes reversed, two of them pointing backwards.
-SPL = Grid((3.0, 1.0, 1.0), ("S", "P", "L"))
+SPL = Grid.along((3.0, 1.0, 1.0), ("S", "P", "L"))
 
 
 def to_spl(labels):
@@ -126,7 +126,7 @@ def test_offset_by_whole_voxels_is_exact_and_signed_by_anatomy():
 def test_offset_by_half_a_voxel_keeps_the_volume(mm):
     cube = block((12, 12, 12), (1, (4, 8), (4, 8), (4, 8)))
 
-    moved = operations.offset(cube, Grid((1.0, 1.0, 1.0), ("R", "A", "S")), (1,), {"left-right": mm})
+    moved = operations.offset(cube, Grid.along((1.0, 1.0, 1.0), ("R", "A", "S")), (1,), {"left-right": mm})
 
     assert np.array_equal(moved, np.roll(cube, int(np.floor(mm)), 0)) or np.array_equal(
         moved, np.roll(cube, int(np.ceil(mm)), 0)
@@ -135,10 +135,10 @@ def test_offset_by_half_a_voxel_keeps_the_volume(mm):
 
 def test_offset_by_a_fraction_of_a_voxel_goes_to_the_closer_one():
     cube = block((12, 12, 12), (1, (4, 8), (4, 8), (4, 8)))
-    half = operations.offset(cube, Grid((2.0, 2.0, 2.0), ("R", "A", "S")), (1,), {"left-right": 0.9})
+    half = operations.offset(cube, Grid.along((2.0, 2.0, 2.0), ("R", "A", "S")), (1,), {"left-right": 0.9})
 
     assert np.array_equal(half, cube)
-    more = operations.offset(cube, Grid((2.0, 2.0, 2.0), ("R", "A", "S")), (1,), {"left-right": 1.1})
+    more = operations.offset(cube, Grid.along((2.0, 2.0, 2.0), ("R", "A", "S")), (1,), {"left-right": 1.1})
     assert np.array_equal(more, np.roll(cube, 1, axis=0))
 
 
@@ -160,7 +160,7 @@ def test_offset_of_one_label_does_not_overwrite_another():
 
 
 def test_quarter_turn_swaps_the_sides_of_a_plate():
-    isotropic = Grid((1.0, 1.0, 1.0), ("R", "A", "S"))
+    isotropic = Grid.along((1.0, 1.0, 1.0), ("R", "A", "S"))
     plate = block((9, 3, 9), (1, (2, 7), (1, 2), (4, 5)))
 
     turned = operations.rotate_slices(plate, isotropic, (1,), "posterior-anterior", 90)
@@ -169,7 +169,7 @@ def test_quarter_turn_swaps_the_sides_of_a_plate():
 
 
 def test_turn_goes_anticlockwise_whatever_the_array_order():
-    isotropic = Grid((1.0, 1.0, 1.0), ("R", "A", "S"))
+    isotropic = Grid.along((1.0, 1.0, 1.0), ("R", "A", "S"))
     bar = block((11, 3, 11), (1, (1, 10), (0, 3), (5, 6)))
 
     turned = operations.rotate_slices(bar, isotropic, (1,), "posterior-anterior", 45)
@@ -178,7 +178,7 @@ def test_turn_goes_anticlockwise_whatever_the_array_order():
     assert turned[8, 1, 8] == 1
     assert turned[2, 1, 2] == 1
     assert turned[8, 1, 2] == 0
-    other = Grid((1.0, 1.0, 1.0), ("S", "P", "L"))
+    other = Grid.along((1.0, 1.0, 1.0), ("S", "P", "L"))
     assert np.array_equal(operations.rotate_slices(to_spl(bar), other, (1,), "posterior-anterior", 45), to_spl(turned))
 
 
@@ -296,8 +296,8 @@ def test_missing_slices_are_a_run_of_the_wanted_length():
 
 def test_another_case_is_laid_centre_on_centre_in_millimetres():
     donor = block((4, 4, 4), (1, (1, 3), (1, 3), (1, 3)))
-    coarse = Grid((2.0, 2.0, 2.0), ("R", "A", "S"))
-    fine = Grid((1.0, 1.0, 1.0), ("R", "A", "S"))
+    coarse = Grid.along((2.0, 2.0, 2.0), ("R", "A", "S"))
+    fine = Grid.along((1.0, 1.0, 1.0), ("R", "A", "S"))
 
     pasted = planted_errors.other_case(np.zeros((10, 10, 6), np.uint16), fine, donor, coarse)
 

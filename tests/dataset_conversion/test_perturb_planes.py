@@ -11,7 +11,7 @@ from PIL import Image
 
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.images.geometry import Grid
-from nnunetv2_hypersort.images.label_table import LabelTable
+from nnunetv2_hypersort.images.labels import LabelTable
 from nnunetv2_hypersort.images.orientation import AXES
 from nnunetv2_hypersort.perturbation import operations, planted_errors
 from nnunetv2_hypersort.perturbation.perturb import perturb_dataset

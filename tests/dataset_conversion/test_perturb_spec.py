@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.images.label_table import LabelTable
+from nnunetv2_hypersort.images.labels import LabelTable
 from nnunetv2_hypersort.perturbation.assignment import assign, quotas
 from nnunetv2_hypersort.perturbation.perturb import find_spec
 from nnunetv2_hypersort.perturbation.spec import load_spec, parse_spec
@@ -106,7 +106,7 @@ def test_labels_are_found_by_name_value_and_region():
     )
 
     assert table.foreground == (1, 2)
-    assert table.ignore == 3
+    assert table.ignore_label == 3
     assert table.select(("whole",)) == (1, 2)
     assert table.select((2, "whole")) == (2, 1)
     assert table.select(None) == (1, 2)

@@ -6,12 +6,10 @@ import numpy as np
 import pytest
 from evaluation_helpers import make_box
 
-from nnunetv2_hypersort.evaluation import LabelScheme, Presence, Structure, StructureScores, compute_case_scores
+from nnunetv2_hypersort.evaluation import LabelTable, Presence, StructureScores, compute_case_scores
 
-ONE = LabelScheme((Structure("organ", (1,), "1"),), frozenset({0, 1}), None, ".nii.gz")
-TWO = LabelScheme(
-    (Structure("first", (1,), "1"), Structure("second", (2,), "2")), frozenset({0, 1, 2}), None, ".nii.gz"
-)
+ONE = LabelTable({"background": 0, "organ": 1})
+TWO = LabelTable({"background": 0, "first": 1, "second": 2})
 
 
 def score(reference, prediction, spacing=(1.0, 1.0, 1.0), *, labels=ONE, tolerance=2.0) -> StructureScores:
@@ -123,9 +121,7 @@ def test_wrong_class_in_the_right_place_is_wrong() -> None:
 
 
 def test_region_is_one_mask_and_not_the_mean_of_its_labels() -> None:
-    labels = LabelScheme(
-        (Structure("whole", (1, 2), "(1, 2)"), Structure("core", (2,), "2")), frozenset({0, 1, 2}), None, ".nii.gz"
-    )
+    labels = LabelTable({"background": 0, "whole": (1, 2), "core": 2})
     reference = make_box((6, 6, 6), (1, 4), (1, 4), (1, 4), value=1)
     reference[1] *= 2
     prediction = make_box((6, 6, 6), (1, 4), (1, 4), (1, 4), value=1)
@@ -135,7 +131,7 @@ def test_region_is_one_mask_and_not_the_mean_of_its_labels() -> None:
 
 
 def test_ignored_voxels_count_in_nothing() -> None:
-    labels = LabelScheme(ONE.structures, frozenset({0, 1, 2}), 2, ".nii.gz")
+    labels = LabelTable({"background": 0, "organ": 1, "ignore": 2})
     reference = make_box((8, 8, 8), (1, 4), (1, 4), (1, 4))
     reference[:, :, 5:] = 2
     prediction = make_box((8, 8, 8), (1, 4), (1, 4), (1, 4))
@@ -147,7 +143,7 @@ def test_ignored_voxels_count_in_nothing() -> None:
 
 
 def test_structure_wholly_ignored_is_absent() -> None:
-    labels = LabelScheme(ONE.structures, frozenset({0, 1, 2}), 2, ".nii.gz")
+    labels = LabelTable({"background": 0, "organ": 1, "ignore": 2})
     reference = np.full((4, 4, 4), 2, np.uint8)
     result = score(reference, make_box((4, 4, 4), (0, 2), (0, 2), (0, 2)), labels=labels)
     assert result.presence is Presence.ABSENT
@@ -166,7 +162,7 @@ def test_tolerance_is_per_structure() -> None:
 
 
 def test_label_values_beyond_uint8_and_unsigned_types() -> None:
-    labels = LabelScheme((Structure("organ", (700,), "700"),), frozenset({0, 700}), None, ".nii.gz")
+    labels = LabelTable({"background": 0, "organ": 700})
     reference = make_box((5, 5, 5), (1, 3), (1, 3), (1, 3)).astype(np.int64) * 700
     assert score(reference, reference.astype(np.uint16), labels=labels).dsc == 1.0
 

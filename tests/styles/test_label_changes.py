@@ -8,9 +8,10 @@ import SimpleITK
 
 from nnunetv2_hypersort.evaluation.cases import Case
 from nnunetv2_hypersort.handover.label_changes import compare_labels, summarise_changes, write_changes
-from nnunetv2_hypersort.images.labels import LabelScheme, Structure
+from nnunetv2_hypersort.images.labels import LabelTable
+from nnunetv2_hypersort.images.reading import reader_for
 
-LABELS = LabelScheme((Structure("one", (1,), "1"), Structure("two", (2,), "2")), frozenset((0, 1, 2)), None, ".nii.gz")
+LABELS = LabelTable({"background": 0, "one": 1, "two": 2})
 
 
 @pytest.fixture
@@ -30,7 +31,14 @@ def changes(tmp_path):
         Case("grown", write("a.nii.gz", (1, cube)), (write("b.nii.gz", (1, taller)),)),
         Case("new", write("c.nii.gz", (1, cube)), (write("d.nii.gz", (1, cube), (2, np.s_[7:, :1, :1])),)),
     ]
-    return compare_labels(cases, {"grown": "0", "new": "1"}, LABELS, num_processes=1, progress=False)
+    return compare_labels(
+        cases,
+        {"grown": "0", "new": "1"},
+        LABELS,
+        reader_for({"file_ending": ".nii.gz"}),
+        num_processes=1,
+        progress=False,
+    )
 
 
 def test_volumes_overlap_and_distance(changes):

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from nnunetv2_hypersort.images.label_overlap import dice_per_label, mean_dice
+from nnunetv2_hypersort.images.label_comparison import dice_per_label, mean_dice
 
 REFERENCE = np.array([[1, 1, 2, 2], [0, 0, 3, 3]])
 SEGMENTATION = np.array([[1, 0, 2, 2], [0, 0, 0, 1]])
