@@ -5,7 +5,8 @@ from pathlib import Path
 
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files.links import place_file
-from nnunetv2_hypersort.nnunet.raw_dataset import RawDataset, spacing_file_of_image
+from nnunetv2_hypersort.images.spacing_file import spacing_file
+from nnunetv2_hypersort.nnunet.raw_dataset import RawDataset
 
 
 def link_images(dataset: RawDataset, destination: Path, cases: Iterable[str] | None = None) -> None:
@@ -24,12 +25,12 @@ def link_images(dataset: RawDataset, destination: Path, cases: Iterable[str] | N
         images = dataset.cases[name].images
         for channel, image in enumerate(images):
             _link(image, destination / "imagesTr" / f"{name}_{channel:04d}{ending}")
-        _link_if_there(spacing_file_of_image(images[0], ending), destination / "imagesTr" / f"{name}.json")
+        _link_if_there(spacing_file(images[0], image=True), destination / "imagesTr" / f"{name}.json")
 
 
 def link_sidecar(label: Path, target: Path) -> None:
     """Link what nnU-Net's TIFF reader keeps beside a label: the spacing of case.tif stands in case.json."""
-    _link_if_there(label.with_suffix(".json"), target.with_suffix(".json"))
+    _link_if_there(spacing_file(label), spacing_file(target))
 
 
 def link_folder(folder: Path, target: Path) -> None:

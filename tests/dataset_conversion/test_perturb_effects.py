@@ -13,7 +13,7 @@ from nnunetv2_hypersort.perturbation.effects import measure_effect
 from nnunetv2_hypersort.perturbation.perturb import perturb_dataset, summary
 from nnunetv2_hypersort.perturbation.spec import parse_spec
 
-RAS = Grid((1.0, 1.0, 2.0), ("R", "A", "S"))
+RAS = Grid.along((1.0, 1.0, 2.0), ("R", "A", "S"))
 AS_DRAWN = {"as_drawn": {"proportion": 1}}
 HALF = {"as_drawn": {"proportion": 0.5}}
 

@@ -136,7 +136,7 @@ def steps_along(axis):
 
 
 def grid_of(flat):
-    return Grid(tuple(5.0 if axis == flat else 1.0 for axis in AXES), ("R", "A", "S"))
+    return Grid.along(tuple(5.0 if axis == flat else 1.0 for axis in AXES), ("R", "A", "S"))
 
 
 @pytest.mark.parametrize("flat", FLAT.values())
