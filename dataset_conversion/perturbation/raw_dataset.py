@@ -13,6 +13,7 @@ from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 from nnunetv2_hypersort.dataset_conversion.perturbation.geometry import Grid, Labels
 from nnunetv2_hypersort.dataset_conversion.perturbation.label_table import LabelTable
 from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.nnunet.names import check_file_ending, path_part
 from nnunetv2_hypersort.orientation import axis_codes
 
 
@@ -92,13 +93,14 @@ def open_dataset(folder: Path) -> RawDataset:
         raise HyperSORTError(f"{path} is not valid JSON: {error}") from None
     if not isinstance(content, dict) or not isinstance(content.get("file_ending"), str):
         raise HyperSORTError(f"{path} has no 'file_ending'; it must describe an nnU-Net v2 dataset.")
+    check_file_ending(content, source=path)
     table = LabelTable.from_dataset_json(content, str(path))
     if "dataset" not in content and not (folder / "imagesTr").is_dir():
         raise HyperSORTError(f"{folder} has no imagesTr folder; a raw nnU-Net dataset keeps its training images there.")
     # nnU-Net's function writes absolute paths into what it is given.
     listed = get_filenames_of_train_images_and_targets(str(folder), json.loads(json.dumps(content)))
     cases = {
-        name: Case(name, tuple(map(Path, files["images"])), Path(files["label"]))
+        path_part(name, what="A case", source=path): Case(name, tuple(map(Path, files["images"])), Path(files["label"]))
         for name, files in sorted(listed.items())
     }
     if not cases:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.nnunet.names import check_file_ending
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def read_label_scheme(dataset_json: str | os.PathLike[str]) -> LabelScheme:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise HyperSORTError(f"{path} does not exist; give the dataset.json of the data set with -djfile.") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise HyperSORTError(
             f"{path} cannot be read as JSON ({error}); give the dataset.json of the data set."
         ) from None
@@ -76,6 +77,7 @@ def read_label_scheme(dataset_json: str | os.PathLike[str]) -> LabelScheme:
     ending = content.get("file_ending")
     if not isinstance(ending, str) or not ending.startswith("."):
         raise HyperSORTError(f'{path} needs "file_ending" with the ending of the label files, for example ".nii.gz".')
+    check_file_ending(content, source=path)
     return _build_scheme(content["labels"], ending, path)
 
 
