@@ -16,6 +16,7 @@ _UNFOLDS_TO = 64
 
 _KNOWN: dict[tuple[str, str], Any] = {
     ("_codecs", "encode"): latin1,
+    ("builtins", "bytes"): lambda: b"",  # protocols up to 2 spell only empty ones so
     ("collections", "OrderedDict"): OrderedDict,
     # Those that take a number and make so many values of it (range, bytearray) are not among them.
     **{("builtins", kind.__name__): kind for kind in (set, frozenset, complex, slice)},
@@ -26,7 +27,8 @@ _KNOWN: dict[tuple[str, str], Any] = {
 
 class _Properties(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        known = _KNOWN.get((module, name))
+        # Python 2's name, by which protocols up to 2 spell it.
+        known = _KNOWN.get(("builtins" if module == "__builtin__" else module, name))
         if known is None:
             raise pickle.UnpicklingError(f"it asks for {module[:100]}.{name[:100]}, as no case of nnU-Net does")
         return Allowed(known) if callable(known) else known

@@ -154,7 +154,6 @@ def _one_value(*_: object) -> str:
 
 _KNOWN: dict[tuple[str, str], Callable[..., Any] | object] = {
     ("_codecs", "encode"): latin1,
-    ("builtins", "set"): set,
     ("collections", "OrderedDict"): _StateDict,
     ("torch", "device"): _one_value,
     ("torch", "Size"): tuple,

@@ -10,8 +10,8 @@ from nnunetv2_hypersort.errors import HyperSORTError
 _LONGEST = 255
 """Bytes of a name that file systems take."""
 
-# With a separator of any system, or a drive of Windows.
-_NO_PART = re.compile(r"[/\\\0]|\A[A-Za-z]:")
+# With a separator of any system; on Windows also with a drive, or a stream of a file.
+_NO_PART = re.compile(r"[/\\\0:]" if os.name == "nt" else r"[/\\\0]")
 _FOLD = re.compile(r"\d{1,6}|all|")
 _ENDING = re.compile(r"(\.[A-Za-z0-9]+){1,3}")
 _WORD = re.compile(r"(?!__)[A-Za-z_][A-Za-z0-9_]{0,199}")

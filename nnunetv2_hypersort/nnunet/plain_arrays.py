@@ -31,12 +31,12 @@ _BUILT_IN_FORMATS = {0, 1, 3, 4}
 _BUILT_IN_FILTERS = {0, 1, 2, 3, 4}  # none, shuffle, bitshuffle, delta, truncated precision
 
 
-def read_b2nd(path: Path, *, most: int = FREE_BYTES) -> np.ndarray:
+def read_b2nd(path: Path, *, most: int = 0) -> np.ndarray:
     """Read an array that Blosc2 compressed.
 
     Args:
         path: The file.
-        most: Bytes that the array may take, if they are more than 1000 times those of the file.
+        most: Bytes that the array may take, if they are more than `FREE_BYTES` and 1000 times those of the file.
 
     Raises:
         OSError: It cannot be read.
