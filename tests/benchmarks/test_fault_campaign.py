@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks.fault_campaign.kills import CONFIG, MOMENTS, kill_trainings
 from benchmarks.fault_campaign.mutations import mutate_files
+from benchmarks.fault_campaign.names import PLACES, attack_with_names
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the campaign needs Linux")
 
@@ -34,3 +35,23 @@ def test_a_difference_that_is_believed_is_a_failure(trained_model, tmp_path, mon
     counts = mutate_files(20, trained_model, tmp_path / "mutated")
     assert sum("another model" in failure for failure in counts.failures) == 18
     assert sum("ZeroDivisionError" in failure for failure in counts.failures) == 2
+
+
+def test_hostile_names_are_refused_or_make_no_difference(trained_model, tmp_path):
+    counts = attack_with_names(10, trained_model, tmp_path / "named")
+    assert counts.failures == []
+    assert counts.outcomes.total() == 10
+    assert sum(number for (_, _, outcome), number in counts.outcomes.items() if outcome == "refused") >= 6
+
+
+def test_a_name_that_is_followed_is_a_failure(trained_model, tmp_path, monkeypatch):
+    import pickle
+
+    cases = [place for place in PLACES if place[2] == "pickle"]
+    monkeypatch.setattr("nnunetv2_hypersort.nnunet.case_properties._Properties", pickle.Unpickler)
+    counts = attack_with_names(4, trained_model, tmp_path / "unpickled", places=cases)
+    assert any("wrote ['mark']" in failure for failure in counts.failures)
+    endings = [place for place in PLACES if place[1] == ("dataset_name",)]
+    monkeypatch.setattr("nnunetv2_hypersort.nnunet.names.is_path_part", lambda name: True)
+    counts = attack_with_names(4, trained_model, tmp_path / "led out", places=endings)
+    assert any("dataset_name of plans.json" in failure for failure in counts.failures)
