@@ -11,6 +11,7 @@ from nnunetv2_hypersort.checkpoints import read_checkpoint
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.latents import ChosenLatent, FoldRecord, LatentChoice, StyleBook, choose_latents
 from nnunetv2_hypersort.nnunet.components import refuse_foreign_components
+from nnunetv2_hypersort.nnunet.planned_size import refuse_larger_network
 from nnunetv2_hypersort.plans import PLANS_SECTION, read_dataset_json, read_plans, refuse_other_plans
 from nnunetv2_hypersort.trainers.finding_trainers import find_trainer
 
@@ -98,7 +99,9 @@ def _record(
     record = FoldRecord.from_network_weights(checkpoint["network_weights"], source=str(path))
     started = checkpoint["init_args"]
     refuse_other_plans(plans, dataset_json, started, source=str(path), trusted_packages=trusted_packages)
-    refuse_foreign_components(plans, str(started.get("configuration")), source=model_folder / "plans.json")
+    configuration = str(started.get("configuration"))
+    refuse_foreign_components(plans, configuration, source=model_folder / "plans.json")
+    refuse_larger_network(plans, dataset_json, configuration, checkpoint["network_weights"], source=path)
     find_trainer(checkpoint["trainer_name"])
     return record
 

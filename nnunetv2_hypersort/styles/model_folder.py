@@ -14,6 +14,7 @@ from nnunetv2_hypersort.files import write_json
 from nnunetv2_hypersort.latents import StyleBook, fold_order
 from nnunetv2_hypersort.latents.style_book import STYLES_KEY
 from nnunetv2_hypersort.nnunet.components import refuse_foreign_components
+from nnunetv2_hypersort.nnunet.planned_size import refuse_larger_network
 from nnunetv2_hypersort.plans import PLANS_SECTION, read_dataset_json, read_plans, refuse_other_plans
 from nnunetv2_hypersort.settings import Settings
 from nnunetv2_hypersort.styles.planned_model import PlannedModel
@@ -72,6 +73,8 @@ class ModelFolder:
                 plans, dataset_json, content["init_args"], source=str(file), trusted_packages=trusted_packages
             )
         refuse_foreign_components(plans, configuration, source=path / "plans.json")
+        for file, content in contents:
+            refuse_larger_network(plans, dataset_json, configuration, content["network_weights"], source=file)
         planned = PlannedModel(plans, dataset_json, configuration, trainer_name)
         trained = tuple(TrainedFold.from_checkpoint(file, content, planned) for file, content in contents)
         settings = settings_in_plans(plans, source=str(path / "plans.json"))

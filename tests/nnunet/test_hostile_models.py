@@ -113,6 +113,26 @@ def test_a_network_of_another_package_is_not_imported(trained_model, tmp_path, m
     assert not mark.exists()
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("features_per_stage", [8000, 8000, 8000], r"a network of \d{10,} weights, and it holds \d+"),
+        ("features_per_stage", [10**9, 8, 16], "a number above 10000 in its architecture"),
+        ("n_conv_per_stage", [2, 10**9, 2], "a number above 10000 in its architecture"),
+        ("n_stages", 2, "describe no network"),
+        ("kernel_sizes", "x", "describe no network"),
+        ("no_argument", 1, "describe no network"),
+    ],
+)
+def test_plans_of_a_network_larger_than_the_checkpoint_are_refused(trained_model, key, value, said):
+    configurations = json.loads((trained_model / "plans.json").read_text())["configurations"]
+    configurations["3d_fullres"]["architecture"]["arch_kwargs"][key] = value
+    change(trained_model, configurations=configurations)
+    for use in (lambda: ModelFolder.open(trained_model), lambda: predict(trained_model)):
+        with pytest.raises(HyperSORTError, match=said):
+            use()
+
+
 def test_a_trainer_that_is_none_is_refused(trained_model):
     path = trained_model / "fold_0" / "checkpoint_final.pth"
     content = torch.load(path, map_location="cpu", weights_only=False)
