@@ -1,7 +1,8 @@
 """The network that plans describe, compared in size with the weights that are there before memory is asked for."""
 
+import json
 from collections.abc import Iterator, Mapping
-from copy import deepcopy
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -42,30 +43,36 @@ def refuse_larger_network(
     """
     there = sum(tensor.numel() for tensor in weights.values() if isinstance(tensor, torch.Tensor))
     try:
-        manager = PlansManager(deepcopy(dict(plans)))
-        planned = manager.get_configuration(configuration)
-        if any(abs(number) > _LARGEST_NUMBER for number in _numbers(planned.network_arch_init_kwargs)):
-            raise ValueError(f"a number above {_LARGEST_NUMBER} in its architecture")
-        # Tensors of this device have a shape and no memory.
-        with torch.device("meta"):
-            network = nnUNetTrainer.build_network_architecture(
-                manager,
-                planned,
-                determine_num_input_channels(manager, planned, dataset_json),
-                manager.get_label_manager(dataset_json).num_segmentation_heads,
-                enable_deep_supervision=False,
-            )
+        described = _described(json.dumps(plans), json.dumps(dataset_json), configuration)
     except Exception as error:  # each network fails in its own way on arguments that are none of its own
         raise HyperSORTError(
             f"The plans and dataset.json of {source} describe no network ({type(error).__name__}: "
             f"{' '.join(str(error).split())[:200]}); put those of the training back."
         ) from error
-    described = sum(parameter.numel() for parameter in network.parameters())
     if described > max(_FREE, _TIMES * there):
         raise HyperSORTError(
             f"The plans of {source} describe a network of {described} weights, and it holds {there}; put the plans of "
             f"the training back."
         )
+
+
+@lru_cache(maxsize=4)  # the same for all folds of a model
+def _described(plans: str, dataset_json: str, configuration: str) -> int:
+    manager = PlansManager(json.loads(plans))
+    planned = manager.get_configuration(configuration)
+    if any(abs(number) > _LARGEST_NUMBER for number in _numbers(planned.network_arch_init_kwargs)):
+        raise ValueError(f"a number above {_LARGEST_NUMBER} in its architecture")
+    content = json.loads(dataset_json)
+    # Tensors of this device have a shape and no memory.
+    with torch.device("meta"):
+        network = nnUNetTrainer.build_network_architecture(
+            manager,
+            planned,
+            determine_num_input_channels(manager, planned, content),
+            manager.get_label_manager(content).num_segmentation_heads,
+            enable_deep_supervision=False,
+        )
+    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def _numbers(content: Any) -> Iterator[float]:
