@@ -14,6 +14,10 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from benchmarks.fault_campaign.mutations import MutationCounts
 
 DATASET = "Dataset901_Tiny"
 
@@ -26,6 +30,7 @@ def main() -> int:
     parser.add_argument("--mutations", type=int, default=2000)
     parser.add_argument("--twins", type=int, default=20, help="pairs of processes of each verb (default: %(default)s)")
     parser.add_argument("--verb-kills", type=int, default=20, help="kills of each verb (default: %(default)s)")
+    parser.add_argument("--names", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
@@ -41,6 +46,7 @@ def main() -> int:
 
     from benchmarks.fault_campaign.kills import CONFIG, clear, kill_trainings
     from benchmarks.fault_campaign.mutations import mutate_files
+    from benchmarks.fault_campaign.names import attack_with_names
     from nnunetv2_hypersort.files import write_json
     from nnunetv2_hypersort.trainers.base.newest_checkpoint import newest_checkpoint
 
@@ -69,6 +75,18 @@ def main() -> int:
     start = time.time()
     mutations = mutate_files(args.mutations, model, scratch, seed=args.seed)
     print(f"\nDamaged files: {mutations.outcomes.total()} ({time.time() - start:.0f} s)")
+    _print_mutations(mutations)
+    start = time.time()
+    names = attack_with_names(args.names, model, args.work / "named", seed=args.seed)
+    print(f"\nHostile names: {names.outcomes.total()} ({time.time() - start:.0f} s)")
+    _print_mutations(names)
+    failures = [*kills.failures, *mutations.failures, *names.failures]
+    if args.twins or args.verb_kills:
+        failures += _disturb_verbs(args, dataset, results)
+    return 1 if failures else 0
+
+
+def _print_mutations(mutations: "MutationCounts") -> None:
     by_file = Counter[tuple[str, str]]()
     for (name, _, outcome), number in mutations.outcomes.items():
         by_file[name, outcome] += number
@@ -79,11 +97,7 @@ def main() -> int:
         by_kind[kind, outcome] += number
     for (kind, outcome), number in sorted(by_kind.items()):
         print(f"  {number:5d}  {kind}: {outcome}")
-    print(f"  {len(mutations.failures):5d}  failures", *mutations.failures, sep="\n         ")
-    failures = [*kills.failures, *mutations.failures]
-    if args.twins or args.verb_kills:
-        failures += _disturb_verbs(args, dataset, results)
-    return 1 if failures else 0
+    print(f"  {len(mutations.failures):5d}  failures", *mutations.failures, sep="\n         ", flush=True)
 
 
 def _disturb_verbs(args: argparse.Namespace, dataset: Path, results: Path) -> list[str]:

@@ -76,7 +76,7 @@ def mutate_files(count: int, model_folder: Path, scratch: Path, *, seed: int = 0
         name = names[number % len(names)]
         kind, content = _damaged(whole[name], draw)
         (scratch / name).write_bytes(content)
-        outcomes = {path: _outcome(use) for path, use in _uses(name, scratch, settings, expected).items()}
+        outcomes = {path: outcome_of(use) for path, use in _uses(name, scratch, settings, expected).items()}
         # What the first path, that of every verb, made of it.
         counts.outcomes[name, kind, next(iter(outcomes.values()))] += 1
         counts.failures += [
@@ -147,7 +147,8 @@ def _same(here: tuple[Any, ...], there: tuple[Any, ...]) -> bool:
     )
 
 
-def _outcome(use: Callable[[], str | None]) -> str:
+def outcome_of(use: Callable[[], str | None]) -> str:
+    """What became of using a file: `refused` in one sentence, `the same model`, or what went wrong, in words."""
     try:
         with warnings.catch_warnings(), _limited(LONGEST):
             warnings.simplefilter("ignore")

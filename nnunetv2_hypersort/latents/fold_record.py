@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -13,10 +12,9 @@ import torch
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.hypernetwork.latent_table import decode_json, encode_json
 from nnunetv2_hypersort.latents.mode import densest_latent
+from nnunetv2_hypersort.nnunet.names import is_fold_name, is_path_part
 
 RECORD_KEY = "record"
-# Empty, the folder itself or the one above it, or with a separator in it.
-_NO_NAME = re.compile(r"\A\.{0,2}\Z|[/\\\0]")
 
 
 @dataclass(frozen=True)
@@ -118,7 +116,7 @@ class FoldRecord:
 
 def _checked_record(record: Any) -> Mapping[str, Any]:
     held_out = record.get("held_out", {})
-    if not isinstance(record.get("fold", ""), str) or not isinstance(held_out, dict):
+    if not isinstance(held_out, dict) or not all(map(is_fold_name, (record.get("fold", ""), *held_out))):
         raise ValueError("the record of the fold is none")
     for cases in held_out.values():
         _checked_case_ids(cases)
@@ -128,7 +126,7 @@ def _checked_record(record: Any) -> Mapping[str, Any]:
 def _checked_case_ids(case_ids: Any) -> tuple[str, ...]:
     # A case id becomes part of file names, and a checkpoint may come from anyone.
     for case_id in case_ids:
-        if not isinstance(case_id, str) or _NO_NAME.search(case_id):
+        if not is_path_part(case_id):
             raise ValueError(f"{case_id!r} is no case identifier")
     return tuple(case_ids)
 

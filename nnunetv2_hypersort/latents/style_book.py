@@ -9,6 +9,7 @@ from typing import Any, Literal, cast, get_args
 
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.latents.fold_record import FoldRecord
+from nnunetv2_hypersort.nnunet.names import is_fold_name, is_path_part
 from nnunetv2_hypersort.nnunet.plans import PLANS_SECTION, read_plans
 
 STYLES_KEY = "styles"
@@ -194,6 +195,11 @@ def _style_from_json(entry: Mapping[str, Any]) -> Style:
     if origin not in get_args(StyleOrigin):
         raise ValueError(f"unknown origin {origin!r}")
     folds = {str(fold): _style_in_fold_from_json(there) for fold, there in entry["folds"].items()}
+    unnamed = [case for case in entry["cases"] if not is_path_part(case)] + [
+        fold for fold in folds if not is_fold_name(fold)
+    ]
+    if unnamed:
+        raise ValueError(f"{unnamed[0]!r} is no case or fold")
     return Style(entry["name"], folds, tuple(entry["cases"]), cast(StyleOrigin, origin))
 
 
@@ -201,4 +207,6 @@ def _style_in_fold_from_json(entry: Mapping[str, Any]) -> StyleInFold:
     coordinates = tuple(float(value) for value in entry["coordinates"])
     if not coordinates or not all(math.isfinite(value) for value in coordinates):
         raise ValueError(f"coordinates {coordinates} are not finite numbers")
+    if entry["case"] is not None and not is_path_part(entry["case"]):
+        raise ValueError(f"{entry['case']!r} is no case")
     return StyleInFold(coordinates, entry["case"], entry["fingerprint"], entry["cluster"])

@@ -38,8 +38,9 @@ class CaseImages:
             labels.update((file.name.removesuffix(ending), file) for file in files)
         if raw is not None:
             try:
-                entries = get_filenames_of_train_images_and_targets(str(raw), model.dataset_json)
-            except (OSError, AssertionError, KeyError, TypeError):
+                # What the raw dataset itself says: the model may be anyone's, and would name files anywhere.
+                entries = get_filenames_of_train_images_and_targets(str(raw))
+            except (OSError, ValueError, AssertionError, LookupError, TypeError, AttributeError):
                 entries = {}  # a raw dataset without its images, or one that was changed
             for case, entry in entries.items():
                 images[case] = entry["images"]

@@ -46,7 +46,7 @@ def with_fitted(model: ModelFolder, book: StyleBook) -> StyleBook:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return book
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         content = {PLANS_SECTION: {STYLES_KEY: None}}
     kept = StyleBook.from_plans(content, source=str(path))
     return StyleBook((*book.styles, *(style for style in kept.styles if style.name not in book.names)))

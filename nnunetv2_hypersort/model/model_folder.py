@@ -15,6 +15,8 @@ from nnunetv2_hypersort.latents.style_book import STYLES_KEY
 from nnunetv2_hypersort.model.planned_model import PlannedModel
 from nnunetv2_hypersort.model.trained_fold import TrainedFold
 from nnunetv2_hypersort.nnunet.checkpoints import read_checkpoint
+from nnunetv2_hypersort.nnunet.components import refuse_foreign_components
+from nnunetv2_hypersort.nnunet.planned_size import refuse_larger_network
 from nnunetv2_hypersort.nnunet.plans import PLANS_SECTION, read_dataset_json, read_plans, refuse_other_plans
 from nnunetv2_hypersort.settings import Settings
 from nnunetv2_hypersort.trainers.base.stored_settings import settings_in_plans
@@ -43,6 +45,7 @@ class ModelFolder:
         *,
         folds: Sequence[int | str] | None = None,
         checkpoint_name: str = "checkpoint_final.pth",
+        trusted_packages: Sequence[str] = (),
     ) -> "ModelFolder":
         """Open a trained model.
 
@@ -51,10 +54,13 @@ class ModelFolder:
             folds: Fold numbers, or `all`; None takes every numbered fold that has the checkpoint (`all` if there is
                 no other), and warns of those whose training is not finished.
             checkpoint_name: File name of the checkpoint in each fold folder.
+            trusted_packages: Packages whose classes the plans may name as network and layers, besides PyTorch's and
+                nnU-Net's (see `refuse_untrusted_classes`).
 
         Raises:
             HyperSORTError: The folder is not that of a trained model, a fold is missing or its training not finished,
-                the folds differ in settings, configuration or trainer, or the trainer is not HyperSORT's.
+                the folds differ in settings, configuration or trainer, the trainer is not HyperSORT's, or a name in
+                one of the files is a path or not one of a network or of a part of nnU-Net.
         """
         path = Path(path)
         plans = read_plans(path / "plans.json")
@@ -63,7 +69,12 @@ class ModelFolder:
         contents = [(file, read_checkpoint(file)) for file in checkpoints]
         configuration, trainer_name = _the_same_training(contents)
         for file, content in contents:
-            refuse_other_plans(plans, dataset_json, content["init_args"], source=str(file))
+            refuse_other_plans(
+                plans, dataset_json, content["init_args"], source=str(file), trusted_packages=trusted_packages
+            )
+        refuse_foreign_components(plans, configuration, source=path / "plans.json")
+        for file, content in contents:
+            refuse_larger_network(plans, dataset_json, configuration, content["network_weights"], source=file)
         planned = PlannedModel(plans, dataset_json, configuration, trainer_name)
         trained = tuple(TrainedFold.from_checkpoint(file, content, planned) for file, content in contents)
         settings = settings_in_plans(plans, source=str(path / "plans.json"))

@@ -8,12 +8,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 from nnunetv2.utilities.label_handling.label_handling import LabelManager, determine_num_input_channels
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
-from nnunetv2_hypersort import trainers
 from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.trainers.base.finding_trainers import find_trainer
 from nnunetv2_hypersort.trainers.hypersort.planned_network import PlannedHyperNetwork
 
 
@@ -54,7 +53,7 @@ class PlannedModel:
         Raises:
             HyperSORTError: The plans hold no HyperSORT settings, or the trainer is not found.
         """
-        network = _find_trainer(self.trainer_name).build_network_architecture(
+        network = find_trainer(self.trainer_name).build_network_architecture(
             PlansManager(deepcopy(self.plans)),
             self.configuration_manager,
             determine_num_input_channels(self.plans_manager, self.configuration_manager, self.dataset_json),
@@ -81,18 +80,5 @@ class PlannedModel:
             _do_i_compile=lambda: False,
         )
         loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-        loss = _find_trainer(self.trainer_name)._build_loss(trainer)
+        loss = find_trainer(self.trainer_name)._build_loss(trainer)
         return loss
-
-
-def _find_trainer(name: str) -> Any:
-    # nnU-Net's search imports every trainer it ships and takes seconds: only for subclasses that users wrote.
-    ours = getattr(trainers, name, None)
-    if isinstance(ours, type):
-        return ours
-    try:
-        return recursive_find_trainer_class_by_name(name)
-    except (RuntimeError, ValueError, TypeError, AttributeError) as error:
-        raise HyperSORTError(
-            f"nnU-Net does not find the trainer {name} of this model; set nnUNet_extTrainer to the folder that has it."
-        ) from error

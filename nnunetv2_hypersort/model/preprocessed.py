@@ -13,6 +13,8 @@ from nnunetv2_hypersort.images.completeness import check_complete
 from nnunetv2_hypersort.images.reading import ImageReader
 from nnunetv2_hypersort.model.model_folder import ModelFolder
 from nnunetv2_hypersort.model.planned_model import PlannedModel
+from nnunetv2_hypersort.nnunet.names import is_path_part
+from nnunetv2_hypersort.nnunet.preprocessed_case import read_preprocessed_case
 
 
 @dataclass(frozen=True)
@@ -35,25 +37,17 @@ def load_preprocessed(model: ModelFolder, case_id: str) -> PreprocessedImage:
     """Load a case of the training data as it was preprocessed for training.
 
     Raises:
-        HyperSORTError: The preprocessed data are gone, or have no such case.
+        HyperSORTError: The preprocessed data are gone, have no such case, or what they have of it is damaged or more
+            than plain numbers.
     """
-    if Path(case_id).name != case_id:
-        raise HyperSORTError(f"{case_id!r} is no case identifier but a path; give the name of a preprocessed case.")
     folder = model.preprocessed_cases_folder()
     if folder is None:
         raise HyperSORTError(
             f"The preprocessed data of {model.dataset_name} ({model.planned.configuration_manager.data_identifier}) "
             f"are gone; set nnUNet_preprocessed to the folder that holds them, or run nnUNetv2_preprocess again."
         )
-    try:
-        dataset = infer_dataset_class(str(folder))(str(folder), [case_id])
-        data, segmentation, _, properties = dataset.load_case(case_id)
-    except (OSError, RuntimeError, ValueError, AssertionError) as error:
-        raise HyperSORTError(
-            f"The preprocessed case {case_id} cannot be read from {folder} ({type(error).__name__}: {error}); run "
-            f"nnUNetv2_preprocess again."
-        ) from error
-    return PreprocessedImage(np.asarray(data[:], np.float32), np.asarray(segmentation[0]), properties)
+    case = read_preprocessed_case(folder, case_id)
+    return PreprocessedImage(case.data, case.segmentation[0], case.properties)
 
 
 def preprocessed_cases(model: ModelFolder) -> set[str]:
@@ -62,7 +56,7 @@ def preprocessed_cases(model: ModelFolder) -> set[str]:
     if folder is None:
         return set()
     try:
-        return set(infer_dataset_class(str(folder)).get_identifiers(str(folder)))
+        return set(filter(is_path_part, infer_dataset_class(str(folder)).get_identifiers(str(folder))))
     except (AssertionError, KeyError, IndexError, OSError):
         # So nnU-Net fails on a folder without preprocessed cases.
         return set()

@@ -40,7 +40,7 @@ def read_splits(model: ModelFolder) -> Splits:
         try:
             content = json.loads((folder / SPLITS_FILE).read_text(encoding="utf-8"))
             return [{part: [str(case) for case in split[part]] for part in ("train", "val")} for split in content]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise HyperSORTError(
                 f"{folder / SPLITS_FILE} cannot be read ({type(error).__name__}: {error}); restore it."
             ) from error

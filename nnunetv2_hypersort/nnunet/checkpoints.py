@@ -4,16 +4,18 @@ import os
 import pickle
 import re
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-import numpy as np
 import torch
 
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files import atomic_path
+from nnunetv2_hypersort.nnunet.checkpoint_contents import damage_of_archive, refuse_strange_contents
+from nnunetv2_hypersort.nnunet.names import check_checkpoint_names
+from nnunetv2_hypersort.nnunet.pickled_numbers import SCALARS
 
 _EXPECTED = {"network_weights": dict, "init_args": dict, "trainer_name": str, "current_epoch": int}
 _FORCE_SAFE, _FORCE_UNSAFE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
@@ -24,7 +26,8 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
 
     A checkpoint is a pickle, and unpickling can run any program. Here nothing but tensors, plain containers and numpy
     numbers (nnU-Net's logged losses) is allowed; anything else is refused before it is called. PyTorch writes a CRC-32
-    of every part of the file and does not look at it when it reads; here all of them are compared first.
+    of every part of the file and does not look at it when it reads; here all of them are compared first, and so is
+    the size of each tensor with what the file holds of it.
 
     Args:
         path: A `checkpoint_*.pth`.
@@ -33,16 +36,12 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         What nnU-Net saved: `network_weights`, `init_args`, `current_epoch`, `trainer_name` and so on.
 
     Raises:
-        HyperSORTError: The file is missing, damaged, holds something that no checkpoint of nnU-Net holds, or is not a
-            checkpoint.
+        HyperSORTError: The file is missing, damaged, holds something that no checkpoint of nnU-Net holds, asks for
+            more than it holds, has names that are paths, or is not a checkpoint.
     """
     path = Path(path)
     try:
-        damage = _damage(path)
-        if damage:
-            raise HyperSORTError(
-                f"{path} is not a readable nnU-Net checkpoint: {damage}; restore it or choose another one."
-            )
+        _look_through(path)
         with torch.serialization.safe_globals(_allowed()):
             checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except HyperSORTError:
@@ -66,6 +65,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
             raise HyperSORTError(
                 f"{path} is not an nnU-Net checkpoint (it lacks {key}); restore it or choose another one."
             )
+    check_checkpoint_names(checkpoint, source=path)
     return checkpoint
 
 
@@ -89,9 +89,10 @@ def write_checkpoint(path: str | os.PathLike[str], content: Mapping[str, Any]) -
 
 @contextmanager
 def only_weights_are_loaded() -> Iterator[None]:
-    """Let every `torch.load` in a `with` block, nnU-Net's own included, load what `read_checkpoint` would, and no more.
+    """Let every `torch.load` in a `with` block, nnU-Net's own included, call what `read_checkpoint` would, and no more.
 
-    nnU-Net asks PyTorch to unpickle anything; PyTorch lets an environment variable overrule that.
+    nnU-Net asks PyTorch to unpickle anything; PyTorch lets an environment variable overrule that. Sizes of tensors are
+    compared by `read_checkpoint` alone: call it first.
     """
     before = {name: os.environ.pop(name, None) for name in (_FORCE_SAFE, _FORCE_UNSAFE)}
     os.environ[_FORCE_SAFE] = "1"
@@ -103,25 +104,31 @@ def only_weights_are_loaded() -> Iterator[None]:
         os.environ.update({name: value for name, value in before.items() if value is not None})
 
 
-def _damage(path: Path) -> str | None:
-    """What is wrong with the archive that a checkpoint is, or None."""
+def _look_through(path: Path) -> None:
+    """Raise if the archive that a checkpoint is, or what it asks for, is not as nnU-Net writes it."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            # PyTorch compresses nothing. What unpacks to more than its size could keep us busy for ever.
-            if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
-                return "it is compressed, as PyTorch writes none"
-            part = archive.testzip()
+        archive = zipfile.ZipFile(path)
     except OSError:
         raise
     except Exception as error:  # zipfile raises anything on a damaged archive
-        return f"it is cut short, damaged or no checkpoint at all ({str(error)[:100]})"
-    return None if part is None else f"its part {part} is damaged (wrong checksum)"
+        _refuse(path, f"it is cut short, damaged or no checkpoint at all ({str(error)[:100]})")
+    with archive:
+        try:
+            damage = damage_of_archive(archive)
+        except OSError:
+            raise
+        except Exception as error:
+            damage = f"it is cut short, damaged or no checkpoint at all ({str(error)[:100]})"
+        if damage:
+            _refuse(path, damage)
+        refuse_strange_contents(archive, source=path)
+
+
+def _refuse(path: Path, why: str) -> NoReturn:
+    raise HyperSORTError(f"{path} is not a readable nnU-Net checkpoint: {why}; restore it or choose another one.")
 
 
 def _allowed() -> list[Any]:
-    # nnU-Net logs losses and Dice as numpy scalars. A pickled scalar is the function that rebuilds it, its dtype and
-    # the class of that dtype. The function's module was renamed with numpy 2, and a checkpoint of either may come.
-    rebuild: Callable[..., Any] = np.float32(0).__reduce__()[0]
-    names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
-    kinds = ("float16", "float32", "float64", "int32", "int64", "bool")
-    return [*((rebuild, name) for name in names), np.dtype, *(type(np.dtype(kind)) for kind in kinds)]
+    # nnU-Net logs losses and Dice as numpy scalars. A pickled scalar is the function that rebuilds it and its dtype,
+    # and stand-ins of ours do that here.
+    return [(known, f"{module}.{name}") for (module, name), known in SCALARS.items()]

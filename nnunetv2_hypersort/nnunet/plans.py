@@ -2,39 +2,42 @@
 
 import json
 import os
-import pydoc
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.nnunet.names import check_file_ending, check_plans_names
+from nnunetv2_hypersort.nnunet.nesting import refuse_nested
+from nnunetv2_hypersort.nnunet.network_classes import refuse_untrusted_classes
 
 PLANS_SECTION = "hypersort"
 """Key of our section in nnU-Net's plans."""
 
-_DATASET_KEYS = ("labels", "regions_class_order", "channel_names", "modality")
+_DATASET_KEYS = ("labels", "regions_class_order", "channel_names", "modality", "file_ending")
 
 
 def read_plans(plans_file: str | os.PathLike[str]) -> dict[str, Any]:
     """Read nnU-Net's plans.
 
     Raises:
-        HyperSORTError: There is no such file, or it is not a JSON object.
+        HyperSORTError: There is no such file, it is not a JSON object, or a name in it is a path.
     """
-    return _read_object(Path(plans_file))
+    plans = _read_object(Path(plans_file))
+    check_plans_names(plans, source=plans_file)
+    return plans
 
 
 def read_dataset_json(file: str | os.PathLike[str]) -> dict[str, Any]:
     """Read the dataset.json beside the plans.
 
     Raises:
-        HyperSORTError: There is no such file, or it names no labels.
+        HyperSORTError: There is no such file, it names no labels, or its `file_ending` is more than one.
     """
     content = _read_object(Path(file))
     if not isinstance(content.get("labels"), dict):
         raise HyperSORTError(f"{file} names no labels; restore the dataset.json of the training.")
+    check_file_ending(content, source=file)
     return content
 
 
@@ -49,11 +52,17 @@ def _read_object(path: Path) -> dict[str, Any]:
         raise HyperSORTError(f"{path} cannot be read ({error}); restore it.") from error
     if not isinstance(content, dict):
         raise HyperSORTError(f"{path} is not a JSON object; restore it.")
+    refuse_nested(content, source=path, most=path.stat().st_size)
     return content
 
 
 def refuse_other_plans(
-    plans: Mapping[str, Any], dataset_json: Mapping[str, Any] | None, init_args: Mapping[str, Any], *, source: str
+    plans: Mapping[str, Any],
+    dataset_json: Mapping[str, Any] | None,
+    init_args: Mapping[str, Any],
+    *,
+    source: str,
+    trusted_packages: Sequence[str] = (),
 ) -> None:
     """Raise if a model folder's files would make another network, or another image for it, than the training had.
 
@@ -65,9 +74,10 @@ def refuse_other_plans(
         dataset_json: Content of its `dataset.json`; None leaves it unchecked.
         init_args: What nnU-Net saved of the training's beginning.
         source: The checkpoint; named in errors.
+        trusted_packages: See `refuse_untrusted_classes`.
 
     Raises:
-        HyperSORTError: They differ in something that prediction depends on.
+        HyperSORTError: They differ in something that prediction depends on, or name something that is no network.
     """
     trained, configuration = init_args.get("plans"), init_args.get("configuration")
     if not isinstance(trained, Mapping):
@@ -85,38 +95,16 @@ def refuse_other_plans(
             f"{', '.join(different[:5])}{' and more' if len(different) > 5 else ''}: predictions would be wrong; put "
             f"the files of that training back, or leave this fold out with `-f`."
         )
-    _refuse_what_is_no_network(planned, source)
-
-
-def _refuse_what_is_no_network(planned: Mapping[str, Any], source: str) -> None:
-    # nnU-Net imports and calls whatever the plans name as the network and its layers, so that plans from anyone could
-    # call anything that is installed.
-    for content in planned.values():
-        architecture = content.get("architecture") if isinstance(content, Mapping) else None
-        if not isinstance(architecture, Mapping):
-            continue
-        arguments = architecture.get("arch_kwargs")
-        layers = architecture.get("_kw_requires_import")
-        if not isinstance(arguments, Mapping) or not isinstance(layers, list):
-            raise HyperSORTError(f"The plans in {source} describe no network; restore it or choose another checkpoint.")
-        named = [architecture.get("network_class_name"), *(arguments.get(str(layer)) for layer in layers)]
-        for name in named:
-            if name is None:
-                continue
-            found = pydoc.locate(name) if isinstance(name, str) else None
-            if not isinstance(found, type) or not issubclass(found, torch.nn.Module):
-                raise HyperSORTError(
-                    f"The plans in {source} name {str(name)[:100]!r} as a network or a layer of one, and no class of "
-                    f"PyTorch modules is known by that name; install the package that has it, or choose a model from "
-                    f"a source you trust."
-                )
+    refuse_untrusted_classes(planned, source=source, trusted_packages=trusted_packages)
 
 
 def _of_prediction(plans: Mapping[str, Any], configuration: Any) -> dict[str, Any]:
     content = {key: value for key, value in plans.items() if key not in (PLANS_SECTION, "configurations")}
     content.pop("continue_training", None)
     configurations = plans.get("configurations")
-    while isinstance(configurations, Mapping) and isinstance(configurations.get(configuration), Mapping):
+    while isinstance(configurations, Mapping) and isinstance(configuration, str):
+        if not isinstance(configurations.get(configuration), Mapping):
+            break
         if f"configurations.{configuration}" in content:
             break
         planned = dict(configurations[configuration])

@@ -18,6 +18,7 @@ from nnunetv2_hypersort.images.reading import reader_for
 from nnunetv2_hypersort.images.spacing_file import check_spacing_file, spacing_file, takes_spacing_file
 from nnunetv2_hypersort.nnunet.dataset_ids import UNFINISHED, looked_up, of_id
 from nnunetv2_hypersort.nnunet.label_writing import write_labels
+from nnunetv2_hypersort.nnunet.names import check_file_ending, path_part
 
 
 @dataclass(frozen=True)
@@ -117,13 +118,14 @@ def open_dataset(folder: Path) -> RawDataset:
     content = read_json(path, what="the one of a raw nnU-Net dataset folder (nnUNet_raw/DatasetXXX_Name)")
     if not isinstance(content, dict) or not isinstance(content.get("file_ending"), str):
         raise HyperSORTError(f"{path} has no 'file_ending'; it must describe an nnU-Net v2 dataset.")
+    check_file_ending(content, source=path)
     table = LabelTable.from_dataset_json(content, str(path))
     if "dataset" not in content and not (folder / "imagesTr").is_dir():
         raise HyperSORTError(f"{folder} has no imagesTr folder; a raw nnU-Net dataset keeps its training images there.")
     # nnU-Net's function writes absolute paths into what it is given.
     listed = get_filenames_of_train_images_and_targets(str(folder), deepcopy(content))
     cases = {
-        name: Case(name, tuple(map(Path, files["images"])), Path(files["label"]))
+        path_part(name, what="A case", source=path): Case(name, tuple(map(Path, files["images"])), Path(files["label"]))
         for name, files in sorted(listed.items())
     }
     if not cases:

@@ -10,11 +10,19 @@ import numpy as np
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.latents import ChosenLatent, FoldRecord, LatentChoice, StyleBook, choose_latents
 from nnunetv2_hypersort.nnunet.checkpoints import read_checkpoint
+from nnunetv2_hypersort.nnunet.components import refuse_foreign_components
+from nnunetv2_hypersort.nnunet.planned_size import refuse_larger_network
 from nnunetv2_hypersort.nnunet.plans import PLANS_SECTION, read_dataset_json, read_plans, refuse_other_plans
+from nnunetv2_hypersort.trainers.base.finding_trainers import find_trainer
 
 
 def latents_of_prediction(
-    model_folder: Path, folds: Sequence[int | str], choice: LatentChoice, *, checkpoint_name: str
+    model_folder: Path,
+    folds: Sequence[int | str],
+    choice: LatentChoice,
+    *,
+    checkpoint_name: str,
+    trusted_packages: Sequence[str] = (),
 ) -> list[ChosenLatent]:
     """Find the latent that each fold will predict with.
 
@@ -23,18 +31,20 @@ def latents_of_prediction(
         folds: Fold numbers, or `all`.
         choice: The chosen latent.
         checkpoint_name: File name of the checkpoint in each fold folder.
+        trusted_packages: See `ModelFolder.open`.
 
     Returns:
         One latent per fold.
 
     Raises:
-        HyperSORTError: A checkpoint is missing, cannot be read or is of another trainer, the plans cannot be read, or
-            the latent cannot be had in one of the folds.
+        HyperSORTError: A checkpoint is missing, cannot be read or is of another trainer, the plans cannot be read, a
+            name in one of the files is a path or not one of a network or of a part of nnU-Net, or the latent cannot
+            be had in one of the folds.
     """
     plans_file = model_folder / "plans.json"
     plans = read_plans(plans_file)
     dataset_json = read_dataset_json(model_folder / "dataset.json")
-    records = [_record(model_folder, fold, checkpoint_name, plans, dataset_json) for fold in folds]
+    records = [_record(model_folder, fold, checkpoint_name, plans, dataset_json, trusted_packages) for fold in folds]
     return choose_latents(choice, records, StyleBook.from_plans(plans, source=str(plans_file)))
 
 
@@ -69,7 +79,12 @@ def refuse_other_latents(output_folder: Path, chosen: Sequence[ChosenLatent]) ->
 
 
 def _record(
-    model_folder: Path, fold: int | str, checkpoint_name: str, plans: dict[str, Any], dataset_json: dict[str, Any]
+    model_folder: Path,
+    fold: int | str,
+    checkpoint_name: str,
+    plans: dict[str, Any],
+    dataset_json: dict[str, Any],
+    trusted_packages: Sequence[str],
 ) -> FoldRecord:
     path = model_folder / f"fold_{fold}" / checkpoint_name
     if not path.is_file():
@@ -82,7 +97,12 @@ def _record(
         )
     checkpoint = read_checkpoint(path)
     record = FoldRecord.from_network_weights(checkpoint["network_weights"], source=str(path))
-    refuse_other_plans(plans, dataset_json, checkpoint["init_args"], source=str(path))
+    started = checkpoint["init_args"]
+    refuse_other_plans(plans, dataset_json, started, source=str(path), trusted_packages=trusted_packages)
+    configuration = str(started.get("configuration"))
+    refuse_foreign_components(plans, configuration, source=model_folder / "plans.json")
+    refuse_larger_network(plans, dataset_json, configuration, checkpoint["network_weights"], source=path)
+    find_trainer(checkpoint["trainer_name"])
     return record
 
 

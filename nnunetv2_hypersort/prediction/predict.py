@@ -49,6 +49,7 @@ def predict_from_model_folder(
     continue_prediction: bool = False,
     device: str = "cuda",
     predictor_options: dict[str, Any] | None = None,
+    trusted_packages: Sequence[str] = (),
     **prediction_options: Any,
 ) -> list[ChosenLatent]:
     """Segment images with nnU-Net and the network of one latent.
@@ -63,6 +64,7 @@ def predict_from_model_folder(
         continue_prediction: Leave cases alone that are already segmented.
         device: `cuda`, `cpu` or `mps`.
         predictor_options: Keywords of nnU-Net's `nnUNetPredictor`, such as `use_mirroring`.
+        trusted_packages: Packages whose classes the plans may name as network and layers (see `ModelFolder.open`).
         **prediction_options: Keywords of `nnUNetPredictor.predict_from_files`, such as `save_probabilities`.
 
     Returns:
@@ -75,13 +77,18 @@ def predict_from_model_folder(
     import torch
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
-    chosen = latents_of_prediction(
-        Path(model_folder), folds, LatentChoice.parse(latent), checkpoint_name=checkpoint_name
-    )
-    if continue_prediction:
-        refuse_other_latents(Path(output_folder), chosen)
     source = images if isinstance(images, list) else os.fspath(images)
+    # Around the checks, too: the trainer of the model is looked up there.
     with latent_for_prediction(latent):
+        chosen = latents_of_prediction(
+            Path(model_folder),
+            folds,
+            LatentChoice.parse(latent),
+            checkpoint_name=checkpoint_name,
+            trusted_packages=trusted_packages,
+        )
+        if continue_prediction:
+            refuse_other_latents(Path(output_folder), chosen)
         predictor = nnUNetPredictor(device=torch.device(device), **(predictor_options or {}))
         with only_weights_are_loaded():
             predictor.initialize_from_trained_model_folder(os.fspath(model_folder), tuple(folds), checkpoint_name)

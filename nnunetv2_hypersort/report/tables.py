@@ -128,7 +128,7 @@ def _read_entries(path: Path) -> list[Any]:
         entries = json.loads(path.read_text(encoding="utf-8"))["styles"]
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _damaged_styles(path, f"{type(error).__name__}: {error}") from error
     if not isinstance(entries, list):
         raise _damaged_styles(path, "its `styles` are no list")

@@ -153,7 +153,7 @@ def _earlier_styles(model: ModelFolder) -> dict[str, tuple[str, ...]]:
         styles = {
             str(style["name"]): tuple(style["cases"]) for style in content["styles"] if style["name"] not in unmatched
         }
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}
     try:
         for name in styles:

@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks.fault_campaign.kills import CONFIG, MOMENTS, kill_trainings
 from benchmarks.fault_campaign.mutations import mutate_files
+from benchmarks.fault_campaign.names import PLACES, attack_with_names
 from benchmarks.fault_campaign.tiny_model import train_halves
 from benchmarks.fault_campaign.twins import run_twins
 from benchmarks.fault_campaign.verb_kills import MOMENTS as VERB_MOMENTS
@@ -70,3 +71,23 @@ def test_lost_work_is_a_failure(inputs, tmp_path, monkeypatch):
     counts = kill_verbs(2, inputs, tmp_path / "killed", verbs=("perturb",))
     assert sum("crashed when it was run again: a traceback" in failure for failure in counts.failures) == 2
     assert any("styles.csv is missing" in failure for failure in counts.failures)
+
+
+def test_hostile_names_are_refused_or_make_no_difference(trained_model, tmp_path):
+    counts = attack_with_names(10, trained_model, tmp_path / "named")
+    assert counts.failures == []
+    assert counts.outcomes.total() == 10
+    assert sum(number for (_, _, outcome), number in counts.outcomes.items() if outcome == "refused") >= 6
+
+
+def test_a_name_that_is_followed_is_a_failure(trained_model, tmp_path, monkeypatch):
+    import pickle
+
+    cases = [place for place in PLACES if place[2] == "pickle"]
+    monkeypatch.setattr("nnunetv2_hypersort.nnunet.case_properties._Properties", pickle.Unpickler)
+    counts = attack_with_names(4, trained_model, tmp_path / "unpickled", places=cases)
+    assert any("wrote ['mark']" in failure for failure in counts.failures)
+    endings = [place for place in PLACES if place[1] == ("dataset_name",)]
+    monkeypatch.setattr("nnunetv2_hypersort.nnunet.names.is_path_part", lambda name: True)
+    counts = attack_with_names(4, trained_model, tmp_path / "led out", places=endings)
+    assert any("dataset_name of plans.json" in failure for failure in counts.failures)
