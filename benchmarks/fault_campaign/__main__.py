@@ -105,11 +105,12 @@ def _disturb_verbs(args: argparse.Namespace, dataset: Path, results: Path) -> li
     from benchmarks.fault_campaign.tiny_model import train_halves
     from benchmarks.fault_campaign.twins import run_twins
     from benchmarks.fault_campaign.verb_kills import kill_verbs
-    from benchmarks.fault_campaign.verbs import prepare_inputs
+    from benchmarks.fault_campaign.verbs import prepare_inputs, write_style
 
     work = args.work.resolve()
     clear(results)
     model = train_halves(dataset, results)
+    write_style(model)
     inputs = prepare_inputs(work / "nnUNet_raw" / DATASET, model, work / "inputs")
     start = time.time()
     twins = run_twins(args.twins, inputs, work / "twins")

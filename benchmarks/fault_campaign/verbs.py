@@ -74,11 +74,11 @@ VERBS: dict[str, Callable[[Inputs, Path, Path], list[str]]] = {
 
 
 def prepare_inputs(raw: Path, model: Path, folder: Path) -> Inputs:
-    """Write what is not there yet: the download, the spec, and the style into the model's plans.
+    """Write the download and the spec.
 
     Args:
         raw: Raw dataset of one class, liver.
-        model: Trained-model folder; gets the style.
+        model: Trained-model folder that `write_style` was called for; an empty one does for verbs that need none.
         folder: For the download and the spec; made anew.
     """
     shutil.rmtree(folder, ignore_errors=True)
@@ -93,6 +93,11 @@ def prepare_inputs(raw: Path, model: Path, folder: Path) -> Inputs:
         rows.append(f"{case.name};train")
     (download / "meta.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     (folder / "spec.yaml").write_text(SPEC, encoding="utf-8")
+    return Inputs(raw, model, download, folder / "spec.yaml")
+
+
+def write_style(model: Path) -> None:
+    """Write the style `STYLE` into the plans of a trained model: in each fold the latent of its first case."""
     opened = ModelFolder.open(model)
     there = {}
     for fold in opened.folds:
@@ -101,7 +106,6 @@ def prepare_inputs(raw: Path, model: Path, folder: Path) -> Inputs:
         there[record.fold] = StyleInFold(tuple(record.latent_of(case)), case, record.fingerprint, 0)
     cases = tuple(sorted({case for fold in opened.folds for case in fold.record.case_ids}))
     opened.write_book(StyleBook((Style(STYLE, there, cases),)))
-    return Inputs(raw, model, download, folder / "spec.yaml")
 
 
 def fresh_place(inputs: Inputs, place: Path) -> Path:

@@ -12,7 +12,8 @@ from benchmarks.fault_campaign.tiny_model import train_halves
 from benchmarks.fault_campaign.twins import run_twins
 from benchmarks.fault_campaign.verb_kills import MOMENTS as VERB_MOMENTS
 from benchmarks.fault_campaign.verb_kills import kill_verbs
-from benchmarks.fault_campaign.verbs import CRASHED, VERBS, Outcome, prepare_inputs
+from benchmarks.fault_campaign.verbs import CRASHED, Outcome, prepare_inputs, write_style
+from nnunetv2_hypersort.demo.phantom import write_phantom_dataset
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the campaign needs Linux")
 
@@ -43,34 +44,47 @@ def test_a_difference_that_is_believed_is_a_failure(trained_model, tmp_path, mon
 
 
 @pytest.fixture
-def inputs(make_trainer, tmp_path, monkeypatch):
-    trainer = make_trainer(None)
-    dataset = Path(trainer.preprocessed_dataset_folder_base)
-    monkeypatch.setenv("HYPERSORT_CONFIG", "")
+def without_model(tmp_path):
+    """What verbs work on that need no model."""
+    raw = tmp_path / "nnUNet_raw" / "Dataset901_Tiny"
+    write_phantom_dataset(raw, training_cases=4, test_cases=1, wrong_labels=0, seed=5)
+    (tmp_path / "results" / raw.name / "model").mkdir(parents=True)
+    return prepare_inputs(raw, tmp_path / "results" / raw.name / "model", tmp_path / "inputs")
+
+
+@pytest.fixture
+def with_model(make_trainer, tmp_path):
+    dataset = Path(make_trainer(CONFIG).preprocessed_dataset_folder_base)
     results = Path(os.environ["nnUNet_results"])
     results.mkdir(exist_ok=True)
-    raw = Path(os.environ["nnUNet_raw"]) / dataset.name
-    return prepare_inputs(raw, train_halves(dataset, results), tmp_path / "inputs")
+    model = train_halves(dataset, results)
+    write_style(model)
+    return prepare_inputs(Path(os.environ["nnUNet_raw"]) / dataset.name, model, tmp_path / "inputs")
 
 
-def test_two_at_once_leave_what_one_leaves(inputs, tmp_path):
-    counts = run_twins(1, inputs, tmp_path / "twins")
-    assert counts.failures == []
-    assert {verb for verb, _ in counts.outcomes} == set(VERBS)
+def test_datasets_are_written_by_one_of_two_and_finished_after_kills(without_model, tmp_path):
+    verbs = ("perturb", "convert")
+    _disturb(without_model, tmp_path, verbs, verbs)
 
 
-def test_killed_verbs_run_again_leave_what_an_undisturbed_run_leaves(inputs, tmp_path):
-    counts = kill_verbs(len(VERB_MOMENTS), inputs, tmp_path / "killed")
-    assert counts.failures == []
-    assert counts.kills.total() + counts.missed == len(VERB_MOMENTS) * len(VERBS)
-    assert {moment for _, moment in counts.kills} >= set(VERB_MOMENTS[1:])
+def test_models_take_two_at_once_and_kills(with_model, tmp_path):
+    _disturb(with_model, tmp_path, ("styles", "export"), ("export",))
 
 
-def test_lost_work_is_a_failure(inputs, tmp_path, monkeypatch):
+def _disturb(inputs, folder, twins, killed):
+    pairs = run_twins(1, inputs, folder / "twins", twins)
+    assert pairs.failures == []
+    assert {verb for verb, _ in pairs.outcomes} == set(twins)
+    kills = kill_verbs(len(VERB_MOMENTS), inputs, folder / "killed", verbs=killed)
+    assert kills.failures == []
+    assert {moment for _, moment in kills.kills} >= set(VERB_MOMENTS[1:])
+
+
+def test_lost_work_is_a_failure(without_model, tmp_path, monkeypatch):
     monkeypatch.setattr("benchmarks.fault_campaign.verb_kills.run", lambda *_: Outcome(CRASHED, "a traceback"))
-    counts = kill_verbs(2, inputs, tmp_path / "killed", verbs=("perturb",))
+    counts = kill_verbs(2, without_model, tmp_path / "killed", verbs=("perturb",))
     assert sum("crashed when it was run again: a traceback" in failure for failure in counts.failures) == 2
-    assert any("styles.csv is missing" in failure for failure in counts.failures)
+    assert any(" is missing" in failure for failure in counts.failures)
 
 
 def test_hostile_names_are_refused_or_make_no_difference(trained_model, tmp_path):
