@@ -21,6 +21,7 @@ from nnunetv2_hypersort.conversion.nifti import (
     read_volume,
     spatial_shape,
 )
+from nnunetv2_hypersort.images.headers import grid_by_itk, nifti_disagreement
 
 FULL = "full"
 
@@ -105,6 +106,8 @@ def _check_image(task: CheckTask, check: CaseCheck) -> Any:
         raise UnusableFileError("has a header whose axes do not span a volume", LEAVE_OUT)
     check.flatten_image = not is_flat(header)
     check.itk_reads = itk_geometry(task.case.image) is not None
+    if check.itk_reads and (remark := nifti_disagreement(task.case.image, grid_by_itk(task.case.image)[0])):
+        check.warnings.append(f"the image {remark}")
     if volume is not None:
         values = volume.values
         if values.dtype.kind == "f" and not np.isfinite(values).all():

@@ -1,25 +1,17 @@
 """Where voxels lie in space: are two grids the same, and does SimpleITK accept a header."""
 
-import itertools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import SimpleITK as sitk  # noqa: N813  (the name everybody uses)
 
 from nnunetv2_hypersort.conversion.nifti import LEAVE_OUT, UnusableFileError, spatial_shape
+from nnunetv2_hypersort.images.geometry import corner_distance, times
+from nnunetv2_hypersort.images.headers import read_itk_header
 
 NOISE = 0.01
 """Largest distance between two grids, as a part of the smallest voxel edge, that counts as float noise."""
-
-Affine = npt.NDArray[np.float64]
-
-
-def corner_distance(first: Affine, second: Affine, shape: tuple[int, int, int]) -> float:
-    """Return how far apart, in mm, two affines put the corner voxels of a grid, at the worst corner."""
-    corners = np.array([[*corner, 1] for corner in itertools.product(*((0, size - 1) for size in shape))], dtype=float)
-    return float(np.linalg.norm(corners @ (first - second).T[:, :3], axis=1).max())
 
 
 def require_same_grid(image_header: Any, other_header: Any) -> bool:
@@ -34,7 +26,7 @@ def require_same_grid(image_header: Any, other_header: Any) -> bool:
     """
     shape, other_shape = spatial_shape(image_header), spatial_shape(other_header)
     if shape != other_shape:
-        raise UnusableFileError(f"has {_times(other_shape)} voxels where the image has {_times(shape)}", LEAVE_OUT)
+        raise UnusableFileError(f"has {times(other_shape)} voxels where the image has {times(shape)}", LEAVE_OUT)
     affine, other = image_header.get_best_affine(), other_header.get_best_affine()
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     distance = corner_distance(affine, other, shape)
@@ -53,15 +45,8 @@ def itk_geometry(path: Path) -> npt.NDArray[np.float64] | None:
     SimpleITK is nnU-Net's default reader. It refuses directions that are not orthonormal; asking it is the only test
     that agrees with it for every combination of sform and qform.
     """
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
     try:
-        reader.ReadImageInformation()
+        reader = read_itk_header(path)
     except RuntimeError:
         return None
     return np.array([*reader.GetSpacing(), *reader.GetOrigin(), *reader.GetDirection()], dtype=float)
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return " x ".join(str(size) for size in shape)
