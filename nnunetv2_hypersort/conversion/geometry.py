@@ -8,10 +8,12 @@ import numpy.typing as npt
 
 from nnunetv2_hypersort.conversion.nifti import LEAVE_OUT, UnusableFileError, spatial_shape
 from nnunetv2_hypersort.images.geometry import corner_distance, times
-from nnunetv2_hypersort.images.headers import read_itk_header
+from nnunetv2_hypersort.images.headers import grid_by_itk, read_itk_header
 
 NOISE = 0.01
 """Largest distance between two grids, as a part of the smallest voxel edge, that counts as float noise."""
+
+_SAME_SIZE = 1e-3
 
 
 def require_same_grid(image_header: Any, other_header: Any) -> bool:
@@ -50,3 +52,30 @@ def itk_geometry(path: Path) -> npt.NDArray[np.float64] | None:
     except RuntimeError:
         return None
     return np.array([*reader.GetSpacing(), *reader.GetOrigin(), *reader.GetDirection()], dtype=float)
+
+
+def as_nnunet_reads(header: Any, path: Path) -> Any:
+    """Return the header of an image with the position in space that nnU-Net's default reader gives it.
+
+    ITK takes voxel sizes from `pixdim`, and drops an sform of another scale for the qform; nibabel keeps the sform.
+
+    Args:
+        header: nibabel's header of the image.
+        path: The image.
+
+    Returns:
+        The header itself where there is no such difference, or ITK refuses the file; else a copy in which sform and
+        qform are what ITK reads.
+    """
+    sizes = np.linalg.norm(header.get_sform()[:3, :3], axis=0)
+    if not header["sform_code"] or np.allclose(sizes, header.get_zooms()[:3], rtol=_SAME_SIZE, atol=0):
+        return header
+    try:
+        grid, _ = grid_by_itk(path)
+    except RuntimeError:
+        return header
+    header = header.copy()
+    # nnU-Net's arrays are ordered z, y, x: the reverse of the file's axes.
+    header.set_qform(grid.affine[:, [2, 1, 0, 3]], int(header["qform_code"]) or 1)
+    header.set_sform(grid.affine[:, [2, 1, 0, 3]], int(header["sform_code"]))
+    return header

@@ -14,7 +14,6 @@ import numpy.typing as npt
 from nibabel.spatialimages import HeaderDataError
 
 from nnunetv2_hypersort.files import atomic_path
-from nnunetv2_hypersort.images.headers import grid_by_itk
 
 UNPACK_AGAIN = "unpack or download it again"
 LEAVE_OUT = "leave the case out with --skip-bad"
@@ -22,7 +21,6 @@ LEAVE_OUT = "leave the case out with --skip-bad"
 _HEADER_BYTES = 348
 _DATA_OFFSET = 352  # header and the four bytes that say there is no extension
 _FIRST_BYTES = 1 << 16
-_SAME_SIZE = 1e-3
 _GZIP = 31  # zlib's name for "a gzip stream, its checksum verified"
 
 
@@ -87,7 +85,7 @@ def read_header(path: Path) -> Any:
         UnusableFileError: The file is missing, not gzip, or not a usable NIfTI-1 file.
     """
     with _open(path) as stream:
-        return _as_nnunet_reads(_parse_header(stream.read(_FIRST_BYTES)), path)
+        return _parse_header(stream.read(_FIRST_BYTES))
 
 
 def read_volume(path: Path) -> Volume:
@@ -108,7 +106,7 @@ def read_volume(path: Path) -> Volume:
         raise UnusableFileError(_explain(error)) from None
     if len(raw) < expected:
         raise UnusableFileError(f"holds {len(raw)} bytes where its header promises {expected}")
-    return Volume(_as_nnunet_reads(header, path), raw)
+    return Volume(header, raw)
 
 
 def check_length(path: Path, header: Any) -> None:
@@ -216,21 +214,6 @@ def _parse_header(packed: bytes) -> Any:
         raise UnusableFileError(f"holds voxels of the type {dtype}, not numbers", LEAVE_OUT)
     if not np.all(np.isfinite(header.get_best_affine())):
         raise UnusableFileError("has a header without a valid position in space", LEAVE_OUT)
-    return header
-
-
-def _as_nnunet_reads(header: Any, path: Path) -> Any:
-    # ITK, which reads for nnU-Net, takes voxel sizes from pixdim and drops an sform of another scale; nibabel keeps it.
-    if not header["sform_code"] or np.allclose(
-        np.linalg.norm(header.get_sform()[:3, :3], axis=0), header.get_zooms()[:3], rtol=_SAME_SIZE, atol=0
-    ):
-        return header
-    try:
-        affine = grid_by_itk(path)[0].affine[:, [2, 1, 0, 3]]
-    except RuntimeError:
-        return header  # nnU-Net falls back on nibabel, too
-    header.set_qform(affine, int(header["qform_code"]) or 1)
-    header.set_sform(affine, int(header["sform_code"]))
     return header
 
 

@@ -82,10 +82,13 @@ class ImageReader:
         if floating or scaling:
             refuse_numberless(path)
         values = _whole_numbers(found[0], path, scaling)
-        remarks = [*fallback, nifti_disagreement(path, grid)]
+        remarks = fallback
+        if sizes := nifti_disagreement(path, grid):
+            read = times(grid.file_spacing[::-1])
+            remarks.append(f"states voxel sizes that disagree ({sizes}); read with {read} mm, as nnU-Net does.")
         if floating:
             remarks.append("stores its labels as floating point; they are whole numbers and were read as labels.")
-        return LabelImage(values, grid, tuple(remark for remark in remarks if remark), reader, properties)
+        return LabelImage(values, grid, tuple(remarks), reader, properties)
 
     def read_image(self, path: Path) -> NDArray[np.float32]:
         """Read an image.
