@@ -15,7 +15,7 @@ from nnunetv2_hypersort.conversion.cases import (
     SourceCase,
     file_stamps,
 )
-from nnunetv2_hypersort.conversion.geometry import itk_geometry, require_same_grid
+from nnunetv2_hypersort.conversion.geometry import as_nnunet_reads, itk_geometry, require_same_grid
 from nnunetv2_hypersort.conversion.merging import integer_labels, occupied
 from nnunetv2_hypersort.conversion.nifti import (
     LEAVE_OUT,
@@ -28,6 +28,7 @@ from nnunetv2_hypersort.conversion.nifti import (
     read_volume,
     spatial_shape,
 )
+from nnunetv2_hypersort.images.headers import grid_by_itk, nifti_disagreement
 
 FULL = "full"
 
@@ -138,13 +139,15 @@ def _read(path: Path, mode: str) -> tuple[Any, Volume | None]:
 def _check_image(task: CheckTask, check: CaseCheck) -> Any:
     header, volume = _read(task.case.image, task.mode)
     check.shape = spatial_shape(header)
-    affine = header.get_best_affine()
+    affine = as_nnunet_reads(header, task.case.image).get_best_affine()
     edges = np.linalg.norm(affine[:3, :3], axis=0)
     check.spacing = (float(edges[0]), float(edges[1]), float(edges[2]))
     if edges.min() <= 0 or abs(np.linalg.det(affine[:3, :3])) < 1e-6 * edges.prod():
         raise UnusableFileError("has a header whose axes do not span a volume", LEAVE_OUT)
     check.flatten_image = not is_flat(header)
     check.itk_reads = itk_geometry(task.case.image) is not None
+    if check.itk_reads and (sizes := nifti_disagreement(task.case.image, grid_by_itk(task.case.image)[0])):
+        check.warnings.append(f"the image states voxel sizes that disagree ({sizes}); look at what nnU-Net plans")
     if volume is not None:
         values = volume.values
         if values.dtype.kind == "f" and not np.isfinite(values).all():

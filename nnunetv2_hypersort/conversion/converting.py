@@ -8,6 +8,7 @@ import numpy as np
 
 from nnunetv2_hypersort.conversion.cases import TEST, CaseCheck, Problem, SourceCase
 from nnunetv2_hypersort.conversion.checking import lost_case, relative
+from nnunetv2_hypersort.conversion.geometry import as_nnunet_reads
 from nnunetv2_hypersort.conversion.merging import add_mask, translate_labels
 from nnunetv2_hypersort.conversion.nifti import (
     UnusableFileError,
@@ -132,7 +133,7 @@ def _convert_image(task: ConvertTask, target: Path) -> str:
 
 def _resample_image_file(source: Path, target: Path, spacing: Spacing, new_spacing: Spacing) -> None:
     volume = read_volume(source)
-    header = resampled_header(_flat_header(volume.header), new_spacing)
+    header = resampled_header(as_nnunet_reads(_flat_header(volume.header), source), new_spacing)
     values = resample_image(volume.values.reshape(volume.shape, order="F"), spacing, new_spacing)
     stored = volume.header.get_data_dtype()
     unscaled = volume.header.get_slope_inter() in ((None, None), (1.0, 0.0))
@@ -167,7 +168,7 @@ def _convert_label(task: ConvertTask, target: Path) -> dict[str, Any]:
         done = {"how": f"merged from {len(case.masks)} masks", "overlap_voxels": overlap}
     if task.spacing is not None:
         labels = resample_labels(labels.reshape(shape, order="F"), task.check.spacing, task.spacing)
-        header = resampled_header(header, task.spacing)
+        header = resampled_header(as_nnunet_reads(header, case.image), task.spacing)
         done["how"] += f", resampled to {_millimetres(task.spacing)}"
     write_volume(target, header, labels)
     return done

@@ -1,15 +1,15 @@
 """Where voxels lie in space: are two grids the same, and does SimpleITK accept a header."""
 
-import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import SimpleITK as sitk  # noqa: N813  (the name everybody uses)
 
 from nnunetv2_hypersort.conversion.nifti import LEAVE_OUT, UnusableFileError, spatial_shape
+from nnunetv2_hypersort.images.geometry import corner_distance, times
+from nnunetv2_hypersort.images.headers import grid_by_itk, read_itk_header
 
 NOISE = 0.01
 """Largest distance between two grids, as a part of the smallest voxel edge, that counts as float noise."""
@@ -24,12 +24,7 @@ twice its arcsine, 0.07 degrees.
 """
 
 Affine = npt.NDArray[np.float64]
-
-
-def corner_distance(first: Affine, second: Affine, shape: tuple[int, int, int]) -> float:
-    """Return how far apart, in mm, two affines put the corner voxels of a grid, at the worst corner."""
-    corners = np.array([[*corner, 1] for corner in itertools.product(*((0, size - 1) for size in shape))], dtype=float)
-    return float(np.linalg.norm(corners @ (first - second).T[:, :3], axis=1).max())
+_SAME_SIZE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -56,7 +51,7 @@ def require_same_grid(image_header: Any, other_header: Any) -> GridMatch:
     """
     shape, other_shape = spatial_shape(image_header), spatial_shape(other_header)
     if shape != other_shape:
-        raise UnusableFileError(f"has {_times(other_shape)} voxels where the image has {_times(shape)}", LEAVE_OUT)
+        raise UnusableFileError(f"has {times(other_shape)} voxels where the image has {times(shape)}", LEAVE_OUT)
     affine, other = image_header.get_best_affine(), other_header.get_best_affine()
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     same_zooms = bool(np.allclose(image_header.get_zooms()[:3], other_header.get_zooms()[:3]))
@@ -88,15 +83,35 @@ def itk_geometry(path: Path) -> npt.NDArray[np.float64] | None:
     SimpleITK is nnU-Net's default reader. It refuses directions that are not orthonormal; asking it is the only test
     that agrees with it for every combination of sform and qform.
     """
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
     try:
-        reader.ReadImageInformation()
+        reader = read_itk_header(path)
     except RuntimeError:
         return None
     return np.array([*reader.GetSpacing(), *reader.GetOrigin(), *reader.GetDirection()], dtype=float)
 
 
-def _times(shape: tuple[int, ...]) -> str:
-    return " x ".join(str(size) for size in shape)
+def as_nnunet_reads(header: Any, path: Path) -> Any:
+    """Return the header of an image with the position in space that nnU-Net's default reader gives it.
+
+    ITK takes voxel sizes from `pixdim`, and drops an sform of another scale for the qform; nibabel keeps the sform.
+
+    Args:
+        header: nibabel's header of the image.
+        path: The image.
+
+    Returns:
+        The header itself where there is no such difference, or ITK refuses the file; else a copy in which sform and
+        qform are what ITK reads.
+    """
+    sizes = np.linalg.norm(header.get_sform()[:3, :3], axis=0)
+    if not header["sform_code"] or np.allclose(sizes, header.get_zooms()[:3], rtol=_SAME_SIZE, atol=0):
+        return header
+    try:
+        grid, _ = grid_by_itk(path)
+    except RuntimeError:
+        return header
+    header = header.copy()
+    # nnU-Net's arrays are ordered z, y, x: the reverse of the file's axes.
+    header.set_qform(grid.affine[:, [2, 1, 0, 3]], int(header["qform_code"]) or 1)
+    header.set_sform(grid.affine[:, [2, 1, 0, 3]], int(header["sform_code"]))
+    return header

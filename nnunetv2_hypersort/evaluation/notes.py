@@ -86,8 +86,8 @@ def describe_cases(cases: Sequence[Case], left_out: Sequence[str], remarks: Sequ
     for path, text in dict.fromkeys(remarks):
         by_text.setdefault(text, []).append(path)
     for text, paths in by_text.items():
-        more = f" (and {_count(len(paths) - 1, 'more file')} likewise)" if len(paths) > 1 else ""
-        notes.append(f"{paths[0]}{more} {text}")
+        more = f" The same holds for {_count(len(paths) - 1, 'more file')}." if len(paths) > 1 else ""
+        notes.append(f"{paths[0]} {text}{more}")
     return notes
 
 

@@ -42,7 +42,9 @@ def read_tolerances(path: str | os.PathLike[str], structures: Sequence[str]) -> 
         HyperSORTError: The file cannot be read, lacks a structure, or a tolerance is no number >= 0.
     """
     path = Path(path)
-    content = read_json(path, what='tolerances in mm such as {"liver": 2.5}, written or by --estimate-tolerance')
+    what = 'tolerances in mm such as {"liver": 2.5}, written by hand or by --estimate-tolerance'
+    # NaN is refused below by the name of the label that has it.
+    content = read_json(path, what=what, allow_nan=True)
     if not isinstance(content, dict):
         raise HyperSORTError(f'{path} must hold names and tolerances in mm, such as {{"liver": 2.5}}.')
     missing = [name for name in structures if name not in content]

@@ -13,7 +13,7 @@ import numpy as np
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.fitting.partial_labels import resample_partial_label
 from nnunetv2_hypersort.model.planned_model import PlannedModel
-from nnunetv2_hypersort.model.preprocessed import PreprocessedImage, preprocess_files
+from nnunetv2_hypersort.model.preprocessed import PreprocessedImage, planned_reader, preprocess_files
 
 
 @dataclass(frozen=True)
@@ -115,10 +115,9 @@ def _load_or_explain(
     """The case, or in a sentence why it cannot be used: text and no exception, since other cases are still to check."""
     try:
         image = preprocess_files(planned, image_files, label_file)
-        channels, _ = planned.plans_manager.image_reader_writer_class().read_seg(str(label_file))
+        reference = planned_reader(planned).read_labels(label_file).values
     except HyperSORTError as error:
         return str(error)
-    reference = np.asarray(channels[0])
     ignored = reference == planned.label_manager.ignore_label
     if ignored.any():
         image = dataclasses.replace(image, segmentation=resample_partial_label(planned, image, reference))

@@ -105,14 +105,14 @@ def refuse_numberless(path: Path) -> None:
 
 
 def nifti_disagreement(path: Path, grid: Grid) -> str | None:
-    """Say which voxel sizes a NIfTI header states, if not all are the one that nnU-Net reads.
+    """List the voxel sizes that a NIfTI header states, if not all are the one that is read.
 
     Args:
         path: A file of any format; of others than NIfTI nothing is said.
-        grid: Its grid as nnU-Net reads it.
+        grid: Its grid as it is read.
 
     Returns:
-        A remark, sizes in the order of the file's axes (x, y, z), or None.
+        The sizes in the order of the file's axes (x, y, z) by the fields that state them, or None.
     """
     if not is_nifti(path):
         return None
@@ -128,8 +128,7 @@ def nifti_disagreement(path: Path, grid: Grid) -> str | None:
             stated[name] = np.linalg.norm(form[0][:3, : len(read)], axis=0)
     if all(np.allclose(size, read, rtol=1e-3, atol=0) for size in stated.values()):
         return None
-    listed = ", ".join(f"{name} {times(size)}" for name, size in stated.items())
-    return f"states voxel sizes that disagree ({listed} mm); read with {times(read)} mm, as nnU-Net does."
+    return ", ".join(f"{name} {times(size)}" for name, size in stated.items()) + " mm"
 
 
 def is_nifti(path: Path) -> bool:

@@ -82,10 +82,13 @@ class ImageReader:
         if floating or scaling:
             refuse_numberless(path)
         values = _whole_numbers(found[0], path, scaling)
-        remarks = [*fallback, nifti_disagreement(path, grid)]
+        remarks = fallback
+        if sizes := nifti_disagreement(path, grid):
+            size = times(grid.file_spacing[::-1])
+            remarks.append(f"states voxel sizes that disagree ({sizes}); read with {size} mm, as nnU-Net does.")
         if floating:
             remarks.append("stores its labels as floating point; they are whole numbers and were read as labels.")
-        return LabelImage(values, grid, tuple(remark for remark in remarks if remark), reader, properties)
+        return LabelImage(values, grid, tuple(remarks), reader, properties)
 
     def read_image(self, path: Path) -> NDArray[np.float32]:
         """Read an image.
@@ -137,7 +140,8 @@ class ImageReader:
                 "header, or nnU-Net will not read it in a data set whose other files it reads."
                 for name, error in failures[:1]
             ]
-        raise unreadable(path, failures[0][1]) if failures else HyperSORTError(f"nnU-Net has no reader for {path}.")
+        reasons = failures[0][1] if len(failures) == 1 else "; ".join(f"{n}: {_reason(error)}" for n, error in failures)
+        raise unreadable(path, reasons)
 
 
 def reader_for(dataset_json: Mapping[str, Any], example_file: Path | None = None) -> ImageReader:

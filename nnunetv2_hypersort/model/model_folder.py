@@ -10,6 +10,7 @@ from typing import Any
 
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files import changing_json
+from nnunetv2_hypersort.images.labels import LabelTable
 from nnunetv2_hypersort.latents import StyleBook, fold_order
 from nnunetv2_hypersort.latents.style_book import STYLES_KEY
 from nnunetv2_hypersort.model.planned_model import PlannedModel
@@ -106,11 +107,7 @@ class ModelFolder:
     @cached_property
     def labels(self) -> dict[str, int | tuple[int, ...]]:
         """The foreground labels by name, without background and ignore: a value, or the values of a region."""
-        return {
-            name: tuple(value) if isinstance(value, list | tuple) else int(value)
-            for name, value in self.dataset_json["labels"].items()
-            if name not in ("background", "ignore")
-        }
+        return LabelTable.from_dataset_json(self.dataset_json, str(self.path / "dataset.json")).targets
 
     @property
     def book(self) -> StyleBook:

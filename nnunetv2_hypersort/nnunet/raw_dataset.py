@@ -147,7 +147,7 @@ def read_labels(path: Path, content: dict[str, Any], table: LabelTable) -> Label
     Raises:
         HyperSORTError: The file is not readable or holds anything but known labels.
     """
-    found = reader_for(content, path).read_labels(path)
+    found = reader_for(content).read_labels(path)
     unknown = find_foreign_values(found.values, table)
     if unknown:
         raise HyperSORTError(

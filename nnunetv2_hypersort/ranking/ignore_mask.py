@@ -75,6 +75,11 @@ class IgnoreMaskDataset:
         raw = open_dataset(folder)
         content = {key: value for key, value in raw.content.items() if key != "dataset"}
         ignore = max(raw.table.values) + 1 if raw.table.ignore_label is None else raw.table.ignore_label
+        if ignore > np.iinfo(np.uint16).max:
+            raise HyperSORTError(
+                f"The labels of {raw.folder} leave no value for an ignore label, as nnU-Net writes none above "
+                f"{np.iinfo(np.uint16).max}; number them anew."
+            )
         content["labels"] = {**content["labels"], "ignore": ignore}
         content["name"] = destination.name.split("_", 1)[1]
         return cls(model, raw, destination, content, ignore)

@@ -1,10 +1,12 @@
 """Another voxel size: the same things in the same place."""
 
+import nibabel
 import numpy as np
 import pytest
+import SimpleITK
 from convert_builders import AFFINE, SHEARED, save
 
-from nnunetv2_hypersort.conversion import nifti, resampling
+from nnunetv2_hypersort.conversion import cases, checking, geometry, nifti, resampling
 
 SHAPE = (20, 24, 16)
 
@@ -60,3 +62,25 @@ def test_volume_in_mm3_is_kept_for_a_structure_of_many_voxels():
 def test_same_size_changes_nothing():
     labels = np.random.default_rng(0).integers(0, 5, (7, 6, 5)).astype(np.uint8)
     np.testing.assert_array_equal(resampling.resample_labels(labels, (1.5, 1.5, 3.0), (1.5, 1.5, 3.0)), labels)
+
+
+def test_a_header_of_two_voxel_sizes_is_resampled_from_that_which_nnunet_reads(tmp_path):
+    # As in ACDC: the sform says 1 mm, qform and pixdim 1.32 x 1.32 x 10 mm.
+    image = nibabel.Nifti1Image(np.zeros(SHAPE, np.int16), None)
+    image.set_qform(np.diag([1.32, 1.32, 10, 1]), 1)
+    image.set_sform(np.eye(4), 1)
+    nibabel.save(image, tmp_path / "a.nii.gz")
+    header = nifti.read_header(tmp_path / "a.nii.gz")
+    read = geometry.as_nnunet_reads(header, tmp_path / "a.nii.gz")
+    itk = SimpleITK.ReadImage(str(tmp_path / "a.nii.gz"))
+    np.testing.assert_allclose(np.linalg.norm(read.get_best_affine()[:3, :3], axis=0), itk.GetSpacing(), rtol=1e-6)
+    np.testing.assert_allclose(read.get_qform(), read.get_sform(), atol=1e-5)
+    new = resampling.resampled_header(read, (1.0, 1.0, 5.0))
+    assert new.get_data_shape() == (round(20 * 1.32), round(24 * 1.32), 32)
+    assert geometry.as_nnunet_reads(read, tmp_path / "a.nii.gz") is read
+    case = cases.SourceCase("a", "train", "CT", tmp_path / "a.nii.gz")
+    check = checking.check_case(checking.CheckTask(case, tmp_path, "full", all_classes=False))
+    assert check.spacing == pytest.approx((1.32, 1.32, 10))
+    (warning,) = [text for text in check.warnings if "disagree" in text]
+    assert "pixdim 1.32 x 1.32 x 10" in warning
+    assert "sform 1 x 1 x 1" in warning
