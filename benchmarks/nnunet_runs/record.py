@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from benchmarks.nnunet_runs.plain_trainer import CASE_LOSSES_FILE
+from nnunetv2_hypersort.trainers.base.case_losses import CASE_LOSSES_FILE
 from nnunetv2_hypersort.trainers.hypersort.run_files import HISTORY_FILE, LATENTS_FILE
 
 

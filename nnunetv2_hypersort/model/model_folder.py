@@ -17,7 +17,6 @@ from nnunetv2_hypersort.model.trained_fold import TrainedFold
 from nnunetv2_hypersort.nnunet.checkpoints import read_checkpoint
 from nnunetv2_hypersort.nnunet.plans import PLANS_SECTION, read_dataset_json, read_plans, refuse_other_plans
 from nnunetv2_hypersort.settings import Settings
-from nnunetv2_hypersort.trainers.base.stored_settings import settings_in_plans
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class ModelFolder:
             refuse_other_plans(plans, dataset_json, content["init_args"], source=str(file))
         planned = PlannedModel(plans, dataset_json, configuration, trainer_name)
         trained = tuple(TrainedFold.from_checkpoint(file, content, planned) for file, content in contents)
-        settings = settings_in_plans(plans, source=str(path / "plans.json"))
+        settings = Settings.from_plans(plans, source=str(path / "plans.json"))
         if settings is None:
             raise HyperSORTError(f"{path / 'plans.json'} holds no HyperSORT settings; put that of the training back.")
         _refuse_other_settings(settings, path, contents)
@@ -179,7 +178,7 @@ def _the_same_training(contents: Sequence[tuple[Path, Mapping[str, Any]]]) -> tu
 
 def _refuse_other_settings(settings: Settings, path: Path, contents: Sequence[tuple[Path, Mapping[str, Any]]]) -> None:
     for file, content in contents:
-        stored = settings_in_plans(content["init_args"].get("plans"), source=str(file))
+        stored = Settings.from_plans(content["init_args"].get("plans"), source=str(file))
         differences = settings.differences(stored) if stored else []
         if differences:
             listed = "; ".join(f"{key} is {ours!r} there and {theirs!r} here" for key, ours, theirs in differences)

@@ -1,20 +1,17 @@
 """What nnU-Net planned for a trained model, and the network it describes."""
 
-from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
-from types import SimpleNamespace
 from typing import Any
 
-import torch
-from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 from nnunetv2.utilities.label_handling.label_handling import LabelManager, determine_num_input_channels
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
-from nnunetv2_hypersort import trainers
 from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.trainers.base.loss_of_trainer import Loss, loss_at_full_resolution
 from nnunetv2_hypersort.trainers.hypersort.planned_network import PlannedHyperNetwork
+from nnunetv2_hypersort.trainers.lookup import find_trainer
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,7 @@ class PlannedModel:
         Raises:
             HyperSORTError: The plans hold no HyperSORT settings, or the trainer is not found.
         """
-        network = _find_trainer(self.trainer_name).build_network_architecture(
+        network = find_trainer(self.trainer_name).build_network_architecture(
             PlansManager(deepcopy(self.plans)),
             self.configuration_manager,
             determine_num_input_channels(self.plans_manager, self.configuration_manager, self.dataset_json),
@@ -66,33 +63,12 @@ class PlannedModel:
         network.for_prediction = False
         return network
 
-    def build_loss(self) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    def build_loss(self) -> Loss:
         """The trainer's loss of one output at full resolution, without deep supervision; takes output and target.
 
         Raises:
-            HyperSORTError: The trainer is not found.
+            HyperSORTError: The trainer is not found, or its loss depends on more than `loss_at_full_resolution` gives.
         """
-        # All that nnU-Net's method asks of a trainer; a real one would make folders and log files.
-        trainer = SimpleNamespace(
-            label_manager=self.label_manager,
-            configuration_manager=self.configuration_manager,
-            is_ddp=False,
-            enable_deep_supervision=False,
-            _do_i_compile=lambda: False,
+        return loss_at_full_resolution(
+            find_trainer(self.trainer_name), self.plans_manager, self.configuration, self.dataset_json
         )
-        loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-        loss = _find_trainer(self.trainer_name)._build_loss(trainer)
-        return loss
-
-
-def _find_trainer(name: str) -> Any:
-    # nnU-Net's search imports every trainer it ships and takes seconds: only for subclasses that users wrote.
-    ours = getattr(trainers, name, None)
-    if isinstance(ours, type):
-        return ours
-    try:
-        return recursive_find_trainer_class_by_name(name)
-    except (RuntimeError, ValueError, TypeError, AttributeError) as error:
-        raise HyperSORTError(
-            f"nnU-Net does not find the trainer {name} of this model; set nnUNet_extTrainer to the folder that has it."
-        ) from error
