@@ -196,7 +196,7 @@ def test_the_same_fold_may_start_anew_with_other_settings(make_trainer):
 def test_a_fold_with_one_training_case_is_refused(make_trainer):
     trainer = make_trainer(SHORT)
     splits_file = Path(trainer.preprocessed_dataset_folder_base) / "splits_final.json"
-    splits_file.write_text(json.dumps([{"train": ["phantom_001"], "val": ["phantom_002"]}]))
+    splits_file.write_text(json.dumps([{"train": ["phantom_001", "phantom_001"], "val": ["phantom_002"]}]))
     with pytest.raises(HyperSORTError, match=r"Fold 0 of Dataset901_Tiny has 1 training case.*at least two"):
         trainer.on_train_start()
 

@@ -17,7 +17,7 @@ from nnunetv2_hypersort.trainers.base.base_trainer import BaseTrainer
 from nnunetv2_hypersort.trainers.hypersort import latent_schedule, run_files
 from nnunetv2_hypersort.trainers.hypersort.latent_training import LatentTraining
 from nnunetv2_hypersort.trainers.hypersort.planned_network import PlannedHyperNetwork
-from nnunetv2_hypersort.trainers.hypersort.training_cases import held_out_cases
+from nnunetv2_hypersort.trainers.hypersort.training_cases import cases_with_latents, held_out_cases
 
 
 class HyperSORTTrainer(LatentTraining):
@@ -76,13 +76,8 @@ class HyperSORTTrainer(LatentTraining):
 
     def _take_training_cases(self) -> None:
         training, validation = self.do_split()
-        cases = sorted(set(training))
-        if len(cases) < 2:
-            raise HyperSORTError(
-                f"Fold {self.fold} of {self.plans_manager.dataset_name} has {len(cases)} training case(s); HyperSORT "
-                f"compares the labels of cases and needs at least two. Check splits_final.json in "
-                f"{self.preprocessed_dataset_folder_base}."
-            )
+        folder = Path(self.preprocessed_dataset_folder_base)
+        cases = cases_with_latents(training, where=f"Fold {self.fold} of {self.plans_manager.dataset_name}")
         had_cases = len(self.table) > 0
         spectral = self.settings.latent.start is LatentStart.SPECTRAL
         init_std = 0.0 if spectral else self.settings.latent.init_std
@@ -98,7 +93,7 @@ class HyperSORTTrainer(LatentTraining):
                 f"{', '.join(joined) or 'none'}. Gone: {', '.join(left) or 'none'}. All other cases keep their latents."
             )
         self._latents_settled = self.schedule.all_settled(self.table.steps)
-        held_out = held_out_cases(self.fold, training, validation, Path(self.preprocessed_dataset_folder_base))
+        held_out = held_out_cases(self.fold, training, validation, folder)
         self.hypernetwork.record = FoldRecord.encode(str(self.fold), held_out).to(self.device)
 
     def _begin_warm_up(self) -> None:

@@ -8,6 +8,25 @@ from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.nnunet.splits import SPLITS_FILE, Split, as_split, read_splits
 
 
+def cases_with_latents(training: Sequence[str], *, where: str) -> list[str]:
+    """The training cases, each once and sorted; a case that stands in the split twice has one latent.
+
+    Args:
+        training: The training cases of the split.
+        where: Fold and dataset; named in errors.
+
+    Raises:
+        HyperSORTError: There are fewer than two.
+    """
+    cases = sorted(set(training))
+    if len(cases) < 2:
+        raise HyperSORTError(
+            f"{where} has {len(cases)} training case(s); HyperSORT compares the labels of cases and needs at least "
+            f"two. Check {SPLITS_FILE} of the preprocessed dataset."
+        )
+    return cases
+
+
 def held_out_cases(
     fold: int | str, training: Sequence[str], validation: Sequence[str], preprocessed: Path
 ) -> dict[str, list[str]]:
