@@ -65,8 +65,8 @@ class HalfDice(HyperSORTTrainer):
 
 
 class AsksForMore(HyperSORTTrainer):
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
+    def __init__(self, plans: Any, configuration: Any, fold: Any, dataset_json: Any, device: Any) -> None:
+        super().__init__(plans, configuration, fold, dataset_json, device)
         self.sharpness = 2
 
     def _build_loss(self) -> Any:
