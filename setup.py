@@ -18,6 +18,6 @@ setup(
     package_data={
         "nnunetv2_hypersort": ["py.typed", "ext_trainer/*.py"],
         "nnunetv2_hypersort.report": ["page/*"],
-        "nnunetv2_hypersort.configs": ["*.yaml"],
+        "nnunetv2_hypersort.configs": ["*/*.yaml"],
     },
 )

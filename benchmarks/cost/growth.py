@@ -39,9 +39,9 @@ def measure(workplace: Workplace, *, device: str, repetitions: int, steps: int =
             found, trainers[str(count)] = results[str(count)], trainer
             if phase == "default_gathering":
                 gradients = trainer.hypernetwork.case_gradients
-                found["warm_up_steps"] = trainer._warm_up_steps()
+                found["warm_up_steps"] = trainer.schedule.warm_up_steps
                 found["visits_per_case_in_warm_up"] = (
-                    trainer._warm_up_steps() * trainer.configuration_manager.batch_size / count
+                    trainer.schedule.warm_up_steps * trainer.configuration_manager.batch_size / count
                 )
                 found["sketch"], found["affine_parameters"] = gradients.sums.shape[1], gradients.size
                 found["sums_bytes"] = gradients.sums.nbytes + gradients.second_moment.nbytes

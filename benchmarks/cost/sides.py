@@ -121,7 +121,7 @@ def build(
 def hold(trainer: HyperSORTTrainer, side: Side) -> None:
     """Take a HyperSORT trainer to the phase of a side; to be called before each step, which would leave it."""
     if side.phase is Phase.GATHERING:
-        trainer._step_in_epoch = int(0.8 * trainer._warm_up_steps())
+        trainer._step_in_epoch = int(0.8 * trainer.schedule.warm_up_steps)
     elif side.phase is Phase.WARM_UP:
         trainer._step_in_epoch = 0
     elif trainer.hypernetwork.case_gradients.gathering:

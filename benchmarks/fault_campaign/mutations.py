@@ -108,7 +108,7 @@ def _uses(
         return None if torch.equal(weights_checksum(weights), expected[2]) else "other weights"
 
     def settings_of_the_model() -> str | None:
-        found, _ = resolve_settings(None, folder, 0)
+        found, _ = resolve_settings(Settings, None, folder, 0)
         refuse_differences(found, settings, there="the checkpoint")
         return None
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from benchmarks.nnunet_runs.plain_trainer import CASE_LOSSES_FILE
 from nnunetv2_hypersort.files.tables import read_table
+from nnunetv2_hypersort.trainers.base.case_losses import CASE_LOSSES_FILE
 from nnunetv2_hypersort.trainers.hypersort.run_files import HISTORY_FILE, LATENTS_FILE
 
 

@@ -4,6 +4,6 @@ nnU-Net forgets the modules of this folder after each search. The classes must t
 defined here, they would be new classes at every search.
 """
 
-from nnunetv2_hypersort.trainers.hypersort import variants
+from nnunetv2_hypersort.trainers.lookup import OURS
 
-globals().update({name: trainer for name, trainer in vars(variants).items() if name.startswith("HyperSORTTrainer")})
+globals().update(OURS)

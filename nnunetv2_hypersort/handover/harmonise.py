@@ -21,9 +21,10 @@ from nnunetv2_hypersort.model.preprocessed import preprocess_files
 from nnunetv2_hypersort.model.segmenter import FoldSegmenter
 from nnunetv2_hypersort.model.trained_fold import TrainedFold
 from nnunetv2_hypersort.model.training_data import open_raw_dataset
-from nnunetv2_hypersort.model.training_splits import SPLITS_FILE, splits_or_none
+from nnunetv2_hypersort.model.training_splits import splits_or_none
 from nnunetv2_hypersort.nnunet.linked_files import link_images
 from nnunetv2_hypersort.nnunet.raw_dataset import RawDataset, check_dataset_name
+from nnunetv2_hypersort.nnunet.splits import SPLITS_FILE
 
 RECORD_FILE = "harmonise.json"
 CHANGES_FILE = "changes.csv"

@@ -20,7 +20,6 @@ from nnunetv2_hypersort.nnunet.components import refuse_foreign_components
 from nnunetv2_hypersort.nnunet.planned_size import refuse_larger_network
 from nnunetv2_hypersort.nnunet.plans import PLANS_SECTION, read_dataset_json, read_plans, refuse_other_plans
 from nnunetv2_hypersort.settings import Settings
-from nnunetv2_hypersort.trainers.base.stored_settings import settings_in_plans
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ class ModelFolder:
             refuse_larger_network(plans, dataset_json, configuration, content["network_weights"], source=file)
         planned = PlannedModel(plans, dataset_json, configuration, trainer_name)
         trained = tuple(TrainedFold.from_checkpoint(file, content, planned) for file, content in contents)
-        settings = settings_in_plans(plans, source=str(path / "plans.json"))
+        settings = Settings.from_plans(plans, source=str(path / "plans.json"))
         if settings is None:
             raise HyperSORTError(f"{path / 'plans.json'} holds no HyperSORT settings; put that of the training back.")
         _refuse_other_settings(settings, path, contents)
@@ -186,7 +185,7 @@ def _the_same_training(contents: Sequence[tuple[Path, Mapping[str, Any]]]) -> tu
 
 def _refuse_other_settings(settings: Settings, path: Path, contents: Sequence[tuple[Path, Mapping[str, Any]]]) -> None:
     for file, content in contents:
-        stored = settings_in_plans(content["init_args"].get("plans"), source=str(file))
+        stored = Settings.from_plans(content["init_args"].get("plans"), source=str(file))
         differences = settings.differences(stored) if stored else []
         if differences:
             listed = "; ".join(f"{key} is {ours!r} there and {theirs!r} here" for key, ours, theirs in differences)

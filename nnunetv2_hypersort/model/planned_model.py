@@ -1,19 +1,17 @@
 """What nnU-Net planned for a trained model, and the network it describes."""
 
-from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
-from types import SimpleNamespace
 from typing import Any
 
-import torch
 from nnunetv2.utilities.label_handling.label_handling import LabelManager, determine_num_input_channels
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.trainers.base.finding_trainers import find_trainer
+from nnunetv2_hypersort.trainers.base.loss_of_trainer import Loss, loss_at_full_resolution
 from nnunetv2_hypersort.trainers.hypersort.planned_network import PlannedHyperNetwork
+from nnunetv2_hypersort.trainers.lookup import find_trainer
 
 
 @dataclass(frozen=True)
@@ -65,20 +63,12 @@ class PlannedModel:
         network.for_prediction = False
         return network
 
-    def build_loss(self) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    def build_loss(self) -> Loss:
         """The trainer's loss of one output at full resolution, without deep supervision; takes output and target.
 
         Raises:
-            HyperSORTError: The trainer is not found.
+            HyperSORTError: The trainer is not found, or its loss depends on more than `loss_at_full_resolution` gives.
         """
-        # All that nnU-Net's method asks of a trainer; a real one would make folders and log files.
-        trainer = SimpleNamespace(
-            label_manager=self.label_manager,
-            configuration_manager=self.configuration_manager,
-            is_ddp=False,
-            enable_deep_supervision=False,
-            _do_i_compile=lambda: False,
+        return loss_at_full_resolution(
+            find_trainer(self.trainer_name), self.plans_manager, self.configuration, self.dataset_json
         )
-        loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-        loss = find_trainer(self.trainer_name)._build_loss(trainer)
-        return loss

@@ -1,6 +1,5 @@
 """nnU-Net's splits without flagged cases in the training."""
 
-import json
 import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -9,10 +8,11 @@ from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files import write_json
 from nnunetv2_hypersort.latents import fold_order
 from nnunetv2_hypersort.model.model_folder import ModelFolder
+from nnunetv2_hypersort.nnunet import splits as split_files
+from nnunetv2_hypersort.nnunet.splits import SPLITS_FILE, Split
 
-Splits = list[dict[str, list[str]]]
+Splits = list[Split]
 
-SPLITS_FILE = "splits_final.json"
 _LEAST_CASES = 2
 
 
@@ -37,13 +37,11 @@ def read_splits(model: ModelFolder) -> Splits:
     """
     folder = model.preprocessed_folder()
     if folder is not None and (folder / SPLITS_FILE).is_file():
-        try:
-            content = json.loads((folder / SPLITS_FILE).read_text(encoding="utf-8"))
-            return [{part: [str(case) for case in split[part]] for part in ("train", "val")} for split in content]
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            raise HyperSORTError(
-                f"{folder / SPLITS_FILE} cannot be read ({type(error).__name__}: {error}); restore it."
-            ) from error
+        path = folder / SPLITS_FILE
+        return [
+            split_files.as_split(entry, where=f"{path}, fold {fold}")
+            for fold, entry in enumerate(split_files.read_splits(path))
+        ]
     record = model.folds[0].record
     names = sorted(record.held_out, key=fold_order)
     if not names:

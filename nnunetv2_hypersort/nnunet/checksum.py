@@ -2,15 +2,21 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch import nn
 
 from nnunetv2_hypersort.errors import HyperSORTError
 
 CHECKSUM_KEY = "checksum"
-"""Key in the network weights: SHA-256 of all other entries, shape (32,), uint8."""
+"""Key in the network weights: SHA-256 of all other entries, shape (32,), uint8.
+
+Weights of a network that knows no such entry carry it in the metadata that PyTorch gives a state dict, which
+`load_state_dict` passes over.
+"""
 
 
 def weights_checksum(weights: Mapping[str, Any]) -> torch.Tensor:
@@ -46,7 +52,7 @@ def refuse_changed_weights(weights: Mapping[str, Any], *, source: str) -> None:
     Raises:
         HyperSORTError: The weights and their checksum differ.
     """
-    stated = weights.get(CHECKSUM_KEY)
+    stated = weights.get(CHECKSUM_KEY, getattr(weights, "_metadata", {}).get(CHECKSUM_KEY))
     if stated is None:
         return
     if not isinstance(stated, torch.Tensor) or not torch.equal(stated.cpu(), weights_checksum(weights)):
@@ -54,6 +60,24 @@ def refuse_changed_weights(weights: Mapping[str, Any], *, source: str) -> None:
             f"The weights in {source} are not those that the training saved: they and their checksum differ, so the "
             f"file was damaged or changed; restore it or choose another checkpoint."
         )
+
+
+@contextmanager
+def checksum_in_metadata(network: nn.Module) -> Iterator[None]:
+    """Let `network.state_dict()` carry a checksum in its metadata for the length of a `with` block.
+
+    The weights load into any network that they fit, with this package or without it.
+    """
+
+    def add(_module: nn.Module, state: Any, prefix: str, _metadata: Any) -> None:
+        if not prefix:
+            state._metadata[CHECKSUM_KEY] = weights_checksum(state)
+
+    handle = network.register_state_dict_post_hook(add)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def _bytes(tensor: torch.Tensor) -> memoryview:

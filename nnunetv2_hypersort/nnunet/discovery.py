@@ -1,4 +1,4 @@
-"""How nnU-Net finds the HyperSORT trainers: its variable for folders with trainers."""
+"""How nnU-Net finds our trainers: its variable for folders with trainers."""
 
 import os
 from pathlib import Path

@@ -127,9 +127,7 @@ def find_spec(spec: str | os.PathLike[str]) -> Path:
     if path.is_file():
         return path
     shipped = {
-        Path(entry.name).stem: Path(str(entry))
-        for entry in files("nnunetv2_hypersort.configs").iterdir()
-        if entry.name.startswith("perturb_")
+        Path(entry.name).stem: Path(str(entry)) for entry in (files("nnunetv2_hypersort.configs") / "perturb").iterdir()
     }
     if path.stem in shipped:
         return shipped[path.stem]

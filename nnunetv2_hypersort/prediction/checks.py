@@ -13,7 +13,7 @@ from nnunetv2_hypersort.nnunet.checkpoints import read_checkpoint
 from nnunetv2_hypersort.nnunet.components import refuse_foreign_components
 from nnunetv2_hypersort.nnunet.planned_size import refuse_larger_network
 from nnunetv2_hypersort.nnunet.plans import PLANS_SECTION, read_dataset_json, read_plans, refuse_other_plans
-from nnunetv2_hypersort.trainers.base.finding_trainers import find_trainer
+from nnunetv2_hypersort.trainers.lookup import find_trainer
 
 
 def latents_of_prediction(

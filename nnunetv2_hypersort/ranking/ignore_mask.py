@@ -20,13 +20,14 @@ from nnunetv2_hypersort.images.label_comparison import compare_label_map
 from nnunetv2_hypersort.model.model_folder import ModelFolder
 from nnunetv2_hypersort.model.preprocessed import load_preprocessed
 from nnunetv2_hypersort.model.segmenter import FoldSegmenter
-from nnunetv2_hypersort.model.training_splits import SPLITS_FILE, splits_or_none
+from nnunetv2_hypersort.model.training_splits import splits_or_none
 from nnunetv2_hypersort.nnunet.linked_files import link_folder, link_images, link_sidecar
 from nnunetv2_hypersort.nnunet.raw_dataset import (
     RawDataset,
     check_dataset_name,
     open_dataset,
 )
+from nnunetv2_hypersort.nnunet.splits import SPLITS_FILE
 from nnunetv2_hypersort.ranking.fold_evidence import CaseEvidence
 from nnunetv2_hypersort.ranking.style_fit import segmenter_without_mirroring
 

@@ -1,47 +1,64 @@
-"""Settings from a YAML file or from a config that ships with the package."""
+"""The YAML file of a training, or the config that ships with the package under a name."""
 
 import difflib
 import os
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.settings.schema import Settings
 from nnunetv2_hypersort.settings.yaml_file import parse_yaml, read_yaml
 
-CONFIG_VARIABLE = "HYPERSORT_CONFIG"
-"""Environment variable that chooses the settings of a training: a path, or the name of a shipped config."""
+
+@dataclass(frozen=True)
+class System:
+    """What tells the settings of one kind of training from those of another.
+
+    Attributes:
+        name: What people call it; named in logs.
+        section: Key in nnU-Net's plans, and folder of its shipped configs.
+        variable: Environment variable that chooses the settings of a training: a path, or the name of a shipped config.
+    """
+
+    name: str
+    section: str
+    variable: str
 
 
-def shipped_configs() -> list[str]:
-    """The names of the training configs that ship with the package, sorted."""
-    folder = resources.files("nnunetv2_hypersort.configs")
-    names = sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
-    # Specs of planted styles stand in the same folder; they are no settings of a training.
-    return [name for name in names if not name.startswith("perturb_")]
-
-
-def load_settings(path_or_name: str | os.PathLike[str]) -> Settings:
-    """Read settings from a YAML file, or from a shipped config given by its name.
+def shipped_configs(section: str = "hypersort") -> list[str]:
+    """The names of the training configs of a system that ship with the package, sorted.
 
     Args:
-        path_or_name: A path to a YAML file, or a name such as `default` or `published`.
+        section: The system's `System.section`.
+    """
+    folder = resources.files("nnunetv2_hypersort.configs") / section
+    if not folder.is_dir():
+        return []
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def read_config(path_or_name: str | os.PathLike[str], system: System) -> tuple[Any, str]:
+    """Read a YAML file, or a shipped config of a system given by its name.
+
+    Returns:
+        The content, and where it comes from.
 
     Raises:
-        HyperSORTError: The file is missing, not YAML, holds an unknown key or a key twice, or a value out of range.
+        HyperSORTError: The file is missing, not YAML, or gives a key twice.
     """
     name = os.fspath(path_or_name)
-    path, names = Path(name).expanduser(), shipped_configs()
+    path, names = Path(name).expanduser(), shipped_configs(system.section)
     if name in names and not path.is_file():
+        shipped = resources.files("nnunetv2_hypersort.configs") / system.section / f"{name}.yaml"
         source = f"shipped config {name}.yaml"
-        text = (resources.files("nnunetv2_hypersort.configs") / f"{name}.yaml").read_text(encoding="utf-8")
-        return Settings.from_dict(parse_yaml(text, source), source=source)
+        return parse_yaml(shipped.read_text(encoding="utf-8"), source), source
     try:
-        content = read_yaml(path, str(path))
+        return read_yaml(path, f"Settings {path} ({system.variable})"), str(path)
     except FileNotFoundError:
         nearest = difflib.get_close_matches(name, names, n=1)
         hint = f" Did you mean {nearest[0]}?" if nearest else ""
         raise HyperSORTError(
-            f"Settings {name!r} ({CONFIG_VARIABLE}) are neither a file nor a shipped config ({', '.join(names)}).{hint}"
+            f"Settings {name!r} ({system.variable}) are neither a file nor a shipped config "
+            f"({', '.join(names) or 'there are none'}).{hint}"
         ) from None
-    return Settings.from_dict(content, source=str(path))

@@ -19,6 +19,7 @@ ROOMS = (
     "styles",
     "model",
     "prediction",
+    "trainers.lookup",
     "trainers.hypersort",
     "trainers.base",
     "latents",

@@ -8,9 +8,9 @@ import pytest
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from benchmarks.nnunet_runs.plain_trainer import CASE_LOSSES_FILE, PlainTrainer
-from nnunetv2_hypersort.trainers import HyperSORTTrainer
-from nnunetv2_hypersort.trainers.hypersort.hypersort_trainer import _pin_timed_choices
+from benchmarks.nnunet_runs.plain_trainer import PlainTrainer
+from nnunetv2_hypersort.trainers.base.case_losses import CASE_LOSSES_FILE
+from nnunetv2_hypersort.trainers.base.seeding import pin_timed_choices, seed_process
 
 CONFIG = """
 training: {num_epochs: 3, num_iterations_per_epoch: 3, num_val_iterations_per_epoch: 1, save_every: 1, seed: 4,
@@ -28,17 +28,16 @@ def stock_trainer(like: PlainTrainer, monkeypatch: pytest.MonkeyPatch) -> nnUNet
     stock = nnUNetTrainer(plans, "3d_fullres", 0, like.dataset_json, torch.device("cpu"))
     stock.logger.plot_progress_png = lambda _folder: None
     stock.num_epochs, stock.num_iterations_per_epoch, stock.num_val_iterations_per_epoch = 3, 3, 1
-    stock.settings = like.settings
     start, configure = stock.on_epoch_start, stock.configure_rotation_dummyDA_mirroring_and_inital_patch_size
     transforms = stock.get_training_transforms
 
     def seeded_start() -> None:
         start()
-        HyperSORTTrainer._seed(stock, stock.current_epoch + 1)
+        seed_process(4, stock.current_epoch + 1, 0)
 
     def pinned_transforms(*args, **kwargs):
         found = transforms(*args, **kwargs)
-        _pin_timed_choices(found)
+        pin_timed_choices(found)
         return found
 
     def mirrored():
@@ -54,7 +53,7 @@ def test_it_trains_the_weights_that_stock_nnunet_trains(make_trainer, monkeypatc
     baseline = make_trainer(CONFIG, kind=PlainTrainer)
     baseline.run_training()
     stock = stock_trainer(baseline, monkeypatch)
-    HyperSORTTrainer._seed(stock, 0)
+    seed_process(4, 0, 0)
     stock.run_training()
     assert baseline.inference_allowed_mirroring_axes == (1,)
     for name, value in weights_of(stock).items():
@@ -73,10 +72,10 @@ def test_the_loss_of_a_case_is_nnunets(make_trainer) -> None:
     while batch["keys"][0] == batch["keys"][1]:
         batch = next(trainer.dataloader_train)
     result = trainer.train_step(batch)
-    rows = trainer._table.rows(batch["keys"])
-    assert float(trainer._table.loss[rows].mean()) == pytest.approx(float(result["loss"]), abs=1e-5)
-    assert trainer._table.loss[rows[0]] != trainer._table.loss[rows[1]]
-    assert trainer._table.visits.sum() == 2
+    rows = trainer.table.rows(batch["keys"])
+    assert float(trainer.table.loss[rows].mean()) == pytest.approx(float(result["loss"]), abs=1e-5)
+    assert trainer.table.loss[rows[0]] != trainer.table.loss[rows[1]]
+    assert trainer.table.visits.sum() == 2
 
 
 def test_a_stopped_training_goes_on_as_if_it_had_not_been(make_trainer) -> None:

@@ -25,14 +25,14 @@ class MakesFolder:
         return os.mkdir, (str(self.folder),)
 
 
-def saved(path: Path, *, epoch: int, ended: float) -> None:
+def saved(path: Path, *, epoch: int, began: float = 0.0, ended: float = 0.0) -> None:
     content = {
         "network_weights": {},
         "init_args": {},
         "trainer_name": "T",
         "current_epoch": epoch,
         "optimizer_state": {},
-        "logging": {"epoch_end_timestamps": [0.0, ended]},
+        "logging": {"epoch_start_timestamps": [began, ended], "epoch_end_timestamps": [ended, ended]},
     }
     torch.save(content, path)
 
@@ -42,14 +42,15 @@ def saved(path: Path, *, epoch: int, ended: float) -> None:
     [
         ({"latest": (50, 100.0), "best": (78, 150.0)}, "best"),
         ({"latest": (100, 200.0), "best": (78, 150.0)}, "latest"),
+        # The clock was set back between two epochs.
+        ({"latest": (50, 100.0), "best": (78, 20.0)}, "best"),
+        ({"latest": (100, -200.0), "best": (78, 150.0)}, "latest"),
         # In one epoch nnU-Net writes latest before it knows that the epoch is the best one.
-        ({"latest": (50, 100.0), "best": (50, 100.0)}, "best"),
-        ({"final": (100, 200.0), "best": (100, 200.0)}, "final"),
-        # The final one is of an older training in the same folder.
-        ({"final": (1000, 200.0), "latest": (50, 300.0), "best": (900, 190.0)}, "latest"),
+        ({"latest": (50, 100.0), "best": (50, 90.0)}, "best"),
+        ({"final": (100, 100.0), "best": (100, 200.0)}, "final"),
     ],
 )
-def test_the_newest_is_the_one_whose_last_epoch_ended_last(tmp_path, checkpoints, newest):
+def test_the_newest_of_a_run_is_the_one_with_most_epochs_whatever_the_clock_says(tmp_path, checkpoints, newest):
     for name, (epoch, ended) in checkpoints.items():
         saved(tmp_path / f"checkpoint_{name}.pth", epoch=epoch, ended=ended)
     for file in tmp_path.iterdir():
@@ -57,9 +58,15 @@ def test_the_newest_is_the_one_whose_last_epoch_ended_last(tmp_path, checkpoints
     assert newest_checkpoint(tmp_path) == (tmp_path / f"checkpoint_{newest}.pth", [])
 
 
+def test_an_older_run_in_the_same_folder_is_passed_over_though_it_had_more_epochs(tmp_path):
+    for name, epoch, began in (("final", 1000, 10.0), ("best", 900, 10.0), ("latest", 50, 300.0)):
+        saved(tmp_path / f"checkpoint_{name}.pth", epoch=epoch, began=began)
+    assert newest_checkpoint(tmp_path) == (tmp_path / "checkpoint_latest.pth", [])
+
+
 def test_a_damaged_one_is_passed_over_and_named(tmp_path):
-    saved(tmp_path / "checkpoint_latest.pth", epoch=50, ended=100.0)
-    saved(tmp_path / "checkpoint_best.pth", epoch=78, ended=150.0)
+    saved(tmp_path / "checkpoint_latest.pth", epoch=50)
+    saved(tmp_path / "checkpoint_best.pth", epoch=78)
     content = (tmp_path / "checkpoint_best.pth").read_bytes()
     (tmp_path / "checkpoint_best.pth").write_bytes(content[:-10])
     newest, (problem,) = newest_checkpoint(tmp_path)

@@ -95,3 +95,19 @@ def test_a_seed_makes_a_training_repeatable_to_the_last_bit(make_trainer):
         trainer.run_training()
         checksums.append(weights_checksum(trainer.hypernetwork.state_dict()))
     assert torch.equal(*checksums)
+
+
+def test_two_folds_that_start_at_once_with_other_settings_do_not_mix(make_trainer):
+    # Neither has a checkpoint yet, so each starts; the plans.json that both share states the settings of the second.
+    first = make_trainer(SHORT)
+    first.on_train_start()
+    second = make_trainer(SHORT.replace("start: random", "start: random, lr: 0.07"), fold=1)
+    second.on_train_start()
+    second.on_epoch_start()
+    with pytest.raises(HyperSORTError, match=r"that has begun in .* since: latent\.lr is 0\.4 here and 0\.07"):
+        first.on_epoch_start()
+    # A file that is being written says nothing.
+    plans = Path(second.output_folder_base) / "plans.json"
+    plans.write_bytes(plans.read_bytes()[:100])
+    second.current_epoch = 1
+    second.on_epoch_start()

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.trainers import HyperSORTTrainer
-from nnunetv2_hypersort.trainers.hypersort import hypersort_trainer
+from nnunetv2_hypersort.trainers.hypersort import latent_schedule
 
 SHORT = (
     "training: {num_epochs: 4, num_iterations_per_epoch: 4, num_val_iterations_per_epoch: 1, seed: 3,\n"
@@ -196,7 +196,7 @@ def test_the_same_fold_may_start_anew_with_other_settings(make_trainer):
 def test_a_fold_with_one_training_case_is_refused(make_trainer):
     trainer = make_trainer(SHORT)
     splits_file = Path(trainer.preprocessed_dataset_folder_base) / "splits_final.json"
-    splits_file.write_text(json.dumps([{"train": ["phantom_001"], "val": ["phantom_002"]}]))
+    splits_file.write_text(json.dumps([{"train": ["phantom_001", "phantom_001"], "val": ["phantom_002"]}]))
     with pytest.raises(HyperSORTError, match=r"Fold 0 of Dataset901_Tiny has 1 training case.*at least two"):
         trainer.on_train_start()
 
@@ -282,7 +282,7 @@ def test_validating_an_older_checkpoint_leaves_the_tables_of_the_newest(make_tra
 
 
 def test_in_a_long_training_latents_settle_and_then_stand_still(make_trainer, monkeypatch):
-    monkeypatch.setattr(hypersort_trainer, "SHORTEST_SETTLING", 0)
+    monkeypatch.setattr(latent_schedule, "SHORTEST_SETTLING", 0)
     # Eight cases and batches of two: three visits of a case per epoch, 18 in all.
     config = SHORT.replace("num_epochs: 4, num_iterations_per_epoch: 4", "num_epochs: 6, num_iterations_per_epoch: 12")
     trainer = make_trainer(config.replace("lr: 0.05", "lr: 0.05, settling_visits: 4"))
@@ -297,7 +297,7 @@ def test_in_a_long_training_latents_settle_and_then_stand_still(make_trainer, mo
 
 
 def test_a_case_that_joins_a_long_training_late_has_its_own_time_to_settle(make_trainer, monkeypatch):
-    monkeypatch.setattr(hypersort_trainer, "SHORTEST_SETTLING", 0)
+    monkeypatch.setattr(latent_schedule, "SHORTEST_SETTLING", 0)
     trainer = make_trainer(SHORT.replace("lr: 0.05", "lr: 0.05, settling_visits: 1"))
     trainer.on_train_start()
     table = trainer.table

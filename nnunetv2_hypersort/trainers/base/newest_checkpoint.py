@@ -17,8 +17,9 @@ _NEEDED = {"optimizer_state": dict, "logging": dict}
 def newest_checkpoint(folder: str | os.PathLike[str]) -> tuple[Path, list[str]]:
     """Find the newest complete checkpoint of a fold.
 
-    Newest is the one whose last epoch ended last, by the time that nnU-Net logged: an older training in the same folder
-    may have had more epochs, and the times of files are lost when a folder is copied.
+    Of one run it is the one with the most epochs, and of those the one that nnU-Net writes last: clocks are set back,
+    and the times of files are lost when a folder is copied. Checkpoints of an older run in the same folder, which may
+    have had more epochs, are told apart by the start of its first epoch, which every checkpoint of a run holds.
 
     Args:
         folder: The folder of the fold.
@@ -40,7 +41,7 @@ def newest_checkpoint(folder: str | os.PathLike[str]) -> tuple[Path, list[str]]:
         except HyperSORTError as error:
             damaged.append(str(error))
         else:
-            found.append((_end_of_last_epoch(checkpoint), checkpoint["current_epoch"], order, path))
+            found.append((_start_of_run(checkpoint), checkpoint["current_epoch"], order, path))
     if not found:
         raise HyperSORTError(
             f"No checkpoint in {folder} is complete, so the training cannot continue: {' '.join(damaged) or 'none'} "
@@ -63,6 +64,6 @@ def read_training_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def _end_of_last_epoch(checkpoint: Mapping[str, Any]) -> float:
-    times = checkpoint["logging"].get("epoch_end_timestamps")
-    return float(times[-1]) if isinstance(times, list) and times else 0.0
+def _start_of_run(checkpoint: Mapping[str, Any]) -> float:
+    times = checkpoint["logging"].get("epoch_start_timestamps")
+    return float(times[0]) if isinstance(times, list) and times else 0.0

@@ -5,25 +5,21 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.nnunet.checkpoints import read_checkpoint
-from nnunetv2_hypersort.nnunet.plans import PLANS_SECTION
-from nnunetv2_hypersort.settings import CONFIG_VARIABLE, Settings, load_settings
+from nnunetv2_hypersort.settings import SystemSettings
+
+S = TypeVar("S", bound=SystemSettings)
 
 
-def settings_from_environment() -> Settings | None:
-    """The settings that HYPERSORT_CONFIG names, or None if it is not set."""
-    chosen = os.environ.get(CONFIG_VARIABLE)
-    return load_settings(chosen) if chosen else None
-
-
-def resolve_settings(asked: Settings | None, model_folder: Path, fold: int | str) -> tuple[Settings, str]:
+def resolve_settings(kind: type[S], asked: S | None, model_folder: Path, fold: int | str) -> tuple[S, str]:
     """Decide on the settings of a training that starts or continues.
 
     Args:
-        asked: What HYPERSORT_CONFIG names, or None.
+        kind: The settings of the trainer's system.
+        asked: What the system's variable names, or None.
         model_folder: The trained-model folder that holds (or will hold) the fold folders.
         fold: The fold to be trained.
 
@@ -33,9 +29,9 @@ def resolve_settings(asked: Settings | None, model_folder: Path, fold: int | str
     Raises:
         HyperSORTError: The settings asked for differ from those another fold of this model was trained with.
     """
-    stored, origin = _stored(model_folder, fold)
+    stored, origin = _stored(kind, model_folder, fold)
     if asked is None:
-        return (stored, origin) if stored else (Settings(), "defaults")
+        return (stored, origin) if stored else (kind(), "defaults")
     others = sorted(
         folder.name
         for folder in model_folder.glob("fold_*")
@@ -43,18 +39,10 @@ def resolve_settings(asked: Settings | None, model_folder: Path, fold: int | str
     )
     if stored is not None and others:
         refuse_differences(asked, stored, there=f"{', '.join(others)} of {model_folder}")
-    return asked, f"{CONFIG_VARIABLE}={os.environ.get(CONFIG_VARIABLE)}"
+    return asked, f"{kind.system.variable}={os.environ.get(kind.system.variable)}"
 
 
-def settings_in_plans(plans: Mapping[str, Any] | None, *, source: str) -> Settings | None:
-    """The settings stored in nnU-Net plans, or None."""
-    section = (plans or {}).get(PLANS_SECTION)
-    if not isinstance(section, Mapping) or "settings" not in section:
-        return None
-    return Settings.from_dict(section["settings"], source=f"{source}: {PLANS_SECTION}.settings")
-
-
-def refuse_differences(here: Settings, stored: Settings, *, there: str) -> None:
+def refuse_differences(here: S, stored: S, *, there: str) -> None:
     """Raise if two settings differ, with both values of each key.
 
     Raises:
@@ -64,16 +52,35 @@ def refuse_differences(here: Settings, stored: Settings, *, there: str) -> None:
     if differences:
         listed = "; ".join(f"{key} is {ours!r} here and {theirs!r} there" for key, ours, theirs in differences)
         raise HyperSORTError(
-            f"The settings differ from those of {there}: {listed}. To go on with that run, set {CONFIG_VARIABLE} to "
-            f"its settings (unset it if plans.json in the model folder has them); to train with other settings, move "
-            f"that run away or use another plans name."
+            f"The settings differ from those of {there}: {listed}. To go on with that run, set {here.system.variable} "
+            f"to its settings (unset it if plans.json in the model folder has them); to train with other settings, "
+            f"move that run away or use another plans name."
         )
 
 
-def _stored(model_folder: Path, fold: int | str) -> tuple[Settings | None, str]:
+def refuse_replaced(settings: SystemSettings, model_folder: Path) -> None:
+    """Raise if another fold has begun with other settings since: all folds share one plans.json, the last one's.
+
+    Args:
+        settings: Those that this training runs with.
+        model_folder: The trained-model folder.
+
+    Raises:
+        HyperSORTError: The plans.json there states other settings.
+    """
+    path = model_folder / "plans.json"
+    stored = None
+    # Another fold that starts may be writing the file in place.
+    with suppress(HyperSORTError):
+        stored = type(settings).from_plans(_read_plans(path), source=str(path))
+    if stored is not None:
+        refuse_differences(settings, stored, there=f"a training that has begun in {model_folder} since")
+
+
+def _stored(kind: type[S], model_folder: Path, fold: int | str) -> tuple[S | None, str]:
     path = model_folder / "plans.json"
     try:
-        return settings_in_plans(_read_plans(path), source=str(path)), str(path)
+        return kind.from_plans(_read_plans(path), source=str(path)), str(path)
     except HyperSORTError:
         # nnU-Net writes the file in place whenever a training starts, and a training killed there leaves a part of it.
         # Each checkpoint holds the plans, too, and nnU-Net is about to write the file again.
@@ -83,7 +90,7 @@ def _stored(model_folder: Path, fold: int | str) -> tuple[Settings | None, str]:
         for checkpoint in checkpoints:
             with suppress(HyperSORTError):
                 plans = read_checkpoint(checkpoint)["init_args"].get("plans")
-                return settings_in_plans(plans, source=str(checkpoint)), f"{checkpoint}, as {path} is damaged"
+                return kind.from_plans(plans, source=str(checkpoint)), f"{checkpoint}, as {path} is damaged"
         if not checkpoints:
             return None, "defaults"
         raise

@@ -95,9 +95,9 @@ def _network_to_be_trained(
     folder = Path(nnUNet_preprocessed) / name
     content = read_plans(folder / f"{plans}.json")
     # As the trainer decides when it starts.
-    asked = stored_settings.settings_from_environment()
+    asked = Settings.from_environment()
     model_folder = Path(nnUNet_results) / name / f"{trainer}__{plans}__{configuration}"
-    settings = asked or stored_settings.resolve_settings(None, model_folder, fold=0)[0]
+    settings = asked or stored_settings.resolve_settings(Settings, None, model_folder, fold=0)[0]
     content[PLANS_SECTION] = {"settings": settings.to_dict()}
     manager = PlansManager(content)
     if configuration not in manager.available_configurations:
@@ -119,7 +119,7 @@ def _network_to_be_trained(
 
 def _refuse_other_settings(settings: Settings, checkpoint: Mapping[str, Any], source: object) -> None:
     plans = checkpoint.get("init_args", {}).get("plans", {})
-    stored = stored_settings.settings_in_plans(plans, source=str(source))
+    stored = Settings.from_plans(plans, source=str(source))
     # What the shapes of the generator depend on.
     shaping = {"latent.dim", *(f"hypernetwork.{key}" for key in ("generator", "hidden", "rank"))}
     differences = settings.differences(stored) if stored else []

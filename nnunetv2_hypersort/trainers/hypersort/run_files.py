@@ -18,6 +18,20 @@ HISTORY_FILE = "latent_history.safetensors"
 MAP_FILE = "latent_map.png"
 
 
+def write_run_files(
+    folder: str | os.PathLike[str], table: LatentTable, *, epoch: int, map_title: str | None = None
+) -> None:
+    """Write all files of a training; the map, which takes longest, only if it is given a title.
+
+    Raises:
+        OSError: One cannot be written.
+    """
+    write_latents(folder, table, epoch=epoch)
+    write_history(folder, table)
+    if map_title is not None:
+        write_map(folder, table, epoch=epoch, title=map_title)
+
+
 def write_latents(folder: str | os.PathLike[str], table: LatentTable, *, epoch: int) -> None:
     """Write `latents.csv`: one row per training case.
 

@@ -9,7 +9,7 @@ from torch import distributed as dist
 from torch import multiprocessing as mp
 
 from nnunetv2_hypersort.hypernetwork import LatentTable
-from nnunetv2_hypersort.trainers.hypersort.latent_steps import gather_over_ranks
+from nnunetv2_hypersort.trainers.base.ranks import gather_over_ranks
 
 # The rows that each of two processes drew; they share case 1, and draw different numbers of cases.
 DRAWN = ([0, 1], [1])
