@@ -46,12 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             module = importlib.import_module(f"nnunetv2_hypersort.cli.{verb}")
             module.add_arguments(subparser)
             subparser.set_defaults(run=module.run)
-    args, passed_on = parser.parse_known_args(arguments)
-    if hasattr(args, "passed_on"):
-        # A verb that wraps a command of nnU-Net declares `passed_on`: that command knows these arguments.
-        args.passed_on = passed_on
-    elif passed_on:
-        parser.error(f"unrecognized arguments: {' '.join(passed_on)}")
+    args = parser.parse_args(arguments)
     try:
         args.run(args)
         sys.stdout.flush()

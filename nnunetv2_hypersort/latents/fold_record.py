@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.hypernetwork.latent_table import decode_json, encode_json
+from nnunetv2_hypersort.hypernetwork.conditioning.latent_table import decode_json, encode_json
 from nnunetv2_hypersort.latents.mode import densest_latent
 
 RECORD_KEY = "record"

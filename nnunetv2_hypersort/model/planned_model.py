@@ -11,10 +11,13 @@ import torch
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 from nnunetv2.utilities.label_handling.label_handling import LabelManager, determine_num_input_channels
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+from torch import nn
 
-from nnunetv2_hypersort import trainers
 from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.trainers.hypersort import variants
+from nnunetv2_hypersort.trainers.hypersort.hypersort_trainer import HyperSORTTrainer
 from nnunetv2_hypersort.trainers.hypersort.planned_network import PlannedHyperNetwork
+from nnunetv2_hypersort.trainers.hypersort.weight_translator import for_training
 
 
 @dataclass(frozen=True)
@@ -48,23 +51,40 @@ class PlannedModel:
         """nnU-Net's view of the labels."""
         return self.plans_manager.get_label_manager(self.dataset_json)
 
-    def build_network(self) -> PlannedHyperNetwork:
-        """The planned network, on the CPU, with weights as initialised; it loads and saves weights as they are.
+    @property
+    def is_of_nnunets_own_trainer(self) -> bool:
+        """Whether the trainer is one that nnU-Net ships."""
+        module: str = _find_trainer(self.trainer_name).__module__
+        return module.partition(".")[0] == "nnunetv2"
+
+    def build_predicting_network(self) -> nn.Module:
+        """The network that nnU-Net's predictor would build: the planned one, on the CPU, with weights as initialised.
 
         Raises:
             HyperSORTError: The plans hold no HyperSORT settings, or the trainer is not found.
         """
-        network = _find_trainer(self.trainer_name).build_network_architecture(
+        network: nn.Module = _find_trainer(self.trainer_name).build_network_architecture(*self._architecture)
+        return network
+
+    def build_network(self) -> PlannedHyperNetwork:
+        """The network of the training, on the CPU, with weights as initialised.
+
+        Raises:
+            HyperSORTError: The plans hold no HyperSORT settings, the trainer is not found, or it builds a network that
+                is not HyperSORT's.
+        """
+        return for_training(self.build_predicting_network(), *self._architecture)
+
+    @property
+    def _architecture(self) -> tuple[Any, ...]:
+        """What `build_network_architecture` takes, without deep supervision."""
+        return (
             PlansManager(deepcopy(self.plans)),
             self.configuration_manager,
             determine_num_input_channels(self.plans_manager, self.configuration_manager, self.dataset_json),
             self.label_manager.num_segmentation_heads,
-            enable_deep_supervision=False,
+            False,
         )
-        if not isinstance(network, PlannedHyperNetwork):
-            raise HyperSORTError(f"The trainer {self.trainer_name} does not build a HyperSORT network.")
-        network.for_prediction = False
-        return network
 
     def build_loss(self) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
         """The trainer's loss of one output at full resolution, without deep supervision; takes output and target.
@@ -87,8 +107,8 @@ class PlannedModel:
 
 def _find_trainer(name: str) -> Any:
     # nnU-Net's search imports every trainer it ships and takes seconds: only for subclasses that users wrote.
-    ours = getattr(trainers, name, None)
-    if isinstance(ours, type):
+    ours = getattr(variants, name, None)
+    if isinstance(ours, type) and issubclass(ours, HyperSORTTrainer):
         return ours
     try:
         return recursive_find_trainer_class_by_name(name)

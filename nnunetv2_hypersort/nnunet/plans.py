@@ -14,7 +14,7 @@ from nnunetv2_hypersort.errors import HyperSORTError
 PLANS_SECTION = "hypersort"
 """Key of our section in nnU-Net's plans."""
 
-_DATASET_KEYS = ("labels", "regions_class_order", "channel_names", "modality")
+_DATASET_KEYS = ("labels", "regions_class_order", "channel_names", "modality", "file_ending")
 
 
 def read_plans(plans_file: str | os.PathLike[str]) -> dict[str, Any]:

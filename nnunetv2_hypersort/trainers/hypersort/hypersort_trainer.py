@@ -19,6 +19,7 @@ from torch._dynamo import OptimizedModule
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files import atomic_path
 from nnunetv2_hypersort.latents import LATENT_VARIABLE, FoldRecord, LatentChoice, StyleBook, choose_latents
+from nnunetv2_hypersort.nnunet import insides
 from nnunetv2_hypersort.nnunet.checkpoints import only_weights_are_loaded
 from nnunetv2_hypersort.nnunet.plans import PLANS_SECTION
 from nnunetv2_hypersort.settings import LatentStart, LrSchedule, OptimizerKind
@@ -28,6 +29,7 @@ from nnunetv2_hypersort.trainers.base.newest_checkpoint import newest_checkpoint
 from nnunetv2_hypersort.trainers.hypersort import run_files
 from nnunetv2_hypersort.trainers.hypersort.latent_steps import gather_over_ranks
 from nnunetv2_hypersort.trainers.hypersort.planned_network import PlannedHyperNetwork
+from nnunetv2_hypersort.trainers.hypersort.weight_translator import for_training, translating
 
 POLY_EXPONENT = 0.9
 ADAM_LR = 3e-3
@@ -94,8 +96,8 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
         """
         self._apply_training_settings()
         self._seed(0)
-        super().initialize()
-        self.hypernetwork.for_prediction = False
+        with insides.built_network_becomes(self, for_training):
+            super().initialize()
         self.table = self.hypernetwork.latents
         self._case_loss = self._build_case_loss()
 
@@ -107,14 +109,14 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
         num_output_channels: int,
         enable_deep_supervision: bool = True,
     ) -> nn.Module:
-        """Build the planned network, wrapped; nnU-Net calls this for training and for prediction."""
-        primary = nnUNetTrainer.build_network_architecture(
+        """Build the planned network, which takes the weights of a training, too; nnU-Net calls this for prediction.
+
+        A training puts generator and latents around it. A subclass may change the network that this returns in place.
+        """
+        network = nnUNetTrainer.build_network_architecture(
             plans_manager, configuration_manager, num_input_channels, num_output_channels, enable_deep_supervision
         )
-        network = PlannedHyperNetwork.from_plans(primary, plans_manager.plans)
-        if not enable_deep_supervision:
-            network.freeze_lower_heads()
-        return network
+        return translating(network, plans_manager.plans, configuration_manager.configuration)
 
     def configure_optimizers(self) -> tuple[Any, Any]:
         """The optimiser of primary network and generator: nnU-Net's, unless the settings say otherwise."""
@@ -489,7 +491,9 @@ class HyperSORTTrainer(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not t
                 f"{', '.join(next_stages)} learns from, and that is segmented at the mode; unset the variable, or "
                 f"segment the images with `hypersort predict`."
             )
-        book = StyleBook.read(Path(self.output_folder_base) / "plans.json") if asked else None
+        # The mode is the densest latent here, whatever styles were found since: stages of a cascade stay comparable.
+        at_mode = LatentChoice.parse(asked) == LatentChoice()
+        book = None if at_mode else StyleBook.read(Path(self.output_folder_base) / "plans.json")
         latent = choose_latents(LatentChoice.parse(asked), [self._fold_record()], book)[0]
         self.print_to_log_file(f"Validating with {latent}")
         self.print_to_log_file(
