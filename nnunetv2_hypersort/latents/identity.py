@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,6 +119,21 @@ class PredictionIdentity:
                 f"HyperSORT: the prediction in {output_folder} was begun by a former version, which stated latents "
                 f"alone. They agree; whether weights, plans and labels are the same is not known."
             )
+
+    def refuse_mixture(self, output_folder: Path, cases: Collection[str], file_ending: str) -> None:
+        """Refuse to put segmentations beside those of other cases that were made with something else.
+
+        Args:
+            output_folder: The folder of the prediction.
+            cases: The cases that are about to be segmented.
+            file_ending: That of the segmentations, with its dot.
+
+        Raises:
+            HyperSORTError: See `refuse_other`.
+        """
+        there = {path.name.removesuffix(file_ending) for path in output_folder.glob(f"*{file_ending}")}
+        if not there <= set(cases):
+            self.refuse_other(output_folder, continuing=False)
 
     def _differences(self, begun: Mapping[str, Any]) -> list[str]:
         version, folds = begun.get("version", 1), begun["folds"]

@@ -42,8 +42,25 @@ class OpeningPredictor:
         return folds if isinstance(folds, list) else None
 
 
+@dataclass(frozen=True)
+class PredictingCommand:
+    """What a command of nnU-Net's was asked to predict.
+
+    Attributes:
+        images: Folder with the images.
+        output: Folder for the segmentations.
+        continues: Whether cases that are already segmented are left alone.
+        part: Which of the cases, in the order of their names, are this call's.
+    """
+
+    images: Path
+    output: Path
+    continues: bool
+    part: slice
+
+
 def refuse_unknown_predictor() -> None:
-    """Raise if nnU-Net's predictor has not what `opening_predictor` and `continued_output` look for.
+    """Raise if nnU-Net's predictor has not what `opening_predictor` and `predicting_command` look for.
 
     Raises:
         HyperSORTError: Something is gone; the message names it.
@@ -65,18 +82,20 @@ def opening_predictor() -> OpeningPredictor | None:
     return OpeningPredictor(predictor, Path(model_folder))
 
 
-def continued_output() -> Path | None:
-    """The output folder of a command of nnU-Net's that was called with `--continue_prediction`, or None.
+def predicting_command() -> PredictingCommand | None:
+    """The prediction that a command of nnU-Net's was called for, further up the call stack, or None.
 
-    The folder stands in what the command has parsed, whatever that variable is called.
+    It stands in what the command has parsed, whatever that variable is called.
     """
     frame = _frame_of(*_entry_points())
-    for parsed in () if frame is None else frame.f_locals.values():
-        if isinstance(parsed, argparse.Namespace) and getattr(parsed, "continue_prediction", False):
-            if not hasattr(parsed, "o"):
-                raise _gone("-o of nnUNetv2_predict", _CONTINUING)
-            return Path(parsed.o)
-    return None
+    if frame is None:
+        return None
+    for parsed in frame.f_locals.values():
+        if isinstance(parsed, argparse.Namespace) and {"i", "o", "continue_prediction"} <= vars(parsed).keys():
+            # The command for model folders knows no parts.
+            part = slice(getattr(parsed, "part_id", 0), None, getattr(parsed, "num_parts", 1))
+            return PredictingCommand(Path(parsed.i), Path(parsed.o), parsed.continue_prediction, part)
+    raise _gone("-i, -o and --continue_prediction in its prediction commands", _CONTINUING)
 
 
 def pretrained_weights_being_taken() -> Mapping[str, Any] | None:

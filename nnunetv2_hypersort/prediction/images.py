@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.nnunet.image_names import case_name, case_names
 
 
 def cases_to_predict(images: str | os.PathLike[str] | Sequence[Sequence[str]], file_ending: str) -> list[str]:
@@ -17,7 +18,7 @@ def cases_to_predict(images: str | os.PathLike[str] | Sequence[Sequence[str]], f
         file_ending: That of the model's dataset.json.
 
     Returns:
-        Their names, sorted.
+        Their names, in its order.
 
     Raises:
         HyperSORTError: There is no such folder, no image in it has that ending, or a file with it has no number of a
@@ -26,7 +27,7 @@ def cases_to_predict(images: str | os.PathLike[str] | Sequence[Sequence[str]], f
     if not isinstance(images, str | os.PathLike):
         if not images or not all(images):
             raise HyperSORTError("There is nothing to predict: give a list of channel files for each case.")
-        return sorted(Path(files[0]).name[: -len(f"_0000{file_ending}")] for files in images)
+        return [case_name(files[0], file_ending) for files in images]
     folder = Path(images)
     if not folder.is_dir():
         raise HyperSORTError(
@@ -48,4 +49,4 @@ def cases_to_predict(images: str | os.PathLike[str] | Sequence[Sequence[str]], f
             f"{without[0].removesuffix(file_ending)}_0000{file_ending} if it is the first (files like this: "
             f"{len(without)})."
         )
-    return sorted({name[: -len(f"_0000{file_ending}")] for name in fitting})
+    return case_names(folder, file_ending)

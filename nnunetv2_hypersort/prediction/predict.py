@@ -88,8 +88,9 @@ def predict_from_model_folder(
     _refuse_missing_stage(model, prediction_options.get("folder_with_segs_from_prev_stage"))
     cases = cases_to_predict(images, ending)
     part = slice(prediction_options.get("part_id", 0), None, prediction_options.get("num_parts", 1))
-    if continue_prediction or _others(output, ending, cases[part]):
-        model.identity.refuse_other(output, continuing=continue_prediction)
+    if continue_prediction:
+        model.identity.refuse_other(output)
+    model.identity.refuse_mixture(output, cases[part], ending)
     usable_device(device)
     for chosen in model.latents:
         print(f"HyperSORT: {chosen}")
@@ -123,11 +124,6 @@ def _refuse_missing_stage(model: PredictingModel, previous: object) -> None:
             f"{model.planned.configuration} is the second stage of a cascade and needs the segmentations of {stage}; "
             f"predict with that first, and give its folder with `-prev_stage_predictions`."
         )
-
-
-def _others(output: Path, ending: str, cases: Sequence[str]) -> bool:
-    """Whether the output folder holds segmentations that this prediction does not make."""
-    return any(path.name.removesuffix(ending) not in cases for path in output.glob(f"*{ending}"))
 
 
 @contextmanager

@@ -214,6 +214,11 @@ def test_nnunets_own_command_continues_the_same_prediction_only(
     with pytest.raises(HyperSORTError, match="begun with other labels or channels"):
         go_on(f"case:{CASE}", "--continue_prediction")
     (trained_model / "dataset.json").write_text(json.dumps(dataset_json))
+    # Anew, but with segmentations of other cases in the folder.
+    (out / "another.nii.gz").write_bytes(before["phantom_test_00.nii.gz"])
+    with pytest.raises(HyperSORTError, match="It has other cases: add to them with"):
+        go_on("case:phantom_005")
+    (out / "another.nii.gz").unlink()
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
     go_on(f"case:{CASE}", "--continue_prediction")
     assert json.loads((out / "plans.json").read_text()) == json.loads(before["plans.json"])

@@ -22,6 +22,7 @@ from nnunetv2_hypersort.latents.fold_record import RECORD_KEY
 from nnunetv2_hypersort.latents.identity import PredictionIdentity
 from nnunetv2_hypersort.nnunet import insides
 from nnunetv2_hypersort.nnunet.checksum import refuse_changed_weights
+from nnunetv2_hypersort.nnunet.image_names import case_names
 from nnunetv2_hypersort.nnunet.plans import read_dataset_json
 from nnunetv2_hypersort.trainers.hypersort.plain_weights import are_of_training, plain_weights
 from nnunetv2_hypersort.trainers.hypersort.planned_network import PlannedHyperNetwork, settings_of_training
@@ -100,39 +101,56 @@ class WeightTranslator:
 
     def _take(self, weights: Sequence[Mapping[str, Any]]) -> None:
         """Find the latents of folds, all or none, and state them in the plans."""
-        choice = LatentChoice.parse(self._asked)
-        records = {fold: known.record for fold, known in self._folds.items()}
         come = [_record_of(state) for state in weights]
-        if self._is_alone and any(record.fold not in records for record in come) and records:
+        self._refuse_second(come)
+        records = {fold: known.record for fold, known in self._folds.items()}
+        records.update({record.fold: record for record in come})
+        chosen = choose_latents(LatentChoice.parse(self._asked), list(records.values()), self._book)
+        digests = {fold: known.digest for fold, known in self._folds.items()} | _digests(come, weights)
+        folds = {latent.fold: _Fold(records[latent.fold], digests[latent.fold], latent) for latent in chosen}
+        identity = self._identity_of(folds)
+        self._refuse_mixture(identity)
+        self._announce(folds)
+        self._folds = folds
+        identity.state_in(self._plans)
+
+    def _refuse_second(self, come: Sequence[FoldRecord]) -> None:
+        if self._is_alone and self._folds and any(record.fold not in self._folds for record in come):
             raise HyperSORTError(
                 f"nnU-Net's predictor has no list `{insides.FOLDS_ATTRIBUTE}`, as it has in the versions that this "
-                f"package is tested with, so only one fold can predict (fold {', '.join(records)} was first); choose "
-                f"one with `-f`, or use `hypersort predict`."
+                f"package is tested with, so only one fold can predict (fold {', '.join(self._folds)} was first); "
+                f"choose one with `-f`, or use `hypersort predict`."
             )
-        records.update({record.fold: record for record in come})
-        chosen = choose_latents(choice, list(records.values()), self._book)
-        digests = {fold: known.digest for fold, known in self._folds.items()}
-        digests.update(_digests(come, weights))
-        identity = PredictionIdentity.of(
-            choice,
-            chosen,
-            [digests[latent.fold] for latent in chosen],
+
+    def _identity_of(self, folds: Mapping[str, _Fold]) -> PredictionIdentity:
+        return PredictionIdentity.of(
+            LatentChoice.parse(self._asked),
+            [fold.latent for fold in folds.values()],
+            [fold.digest for fold in folds.values()],
             self._plans,
             self._configuration,
             self._dataset_json,
         )
-        output = insides.continued_output()
-        if output is not None:
-            identity.refuse_other(output)
-        folds = {latent.fold: _Fold(records[latent.fold], digests[latent.fold], latent) for latent in chosen}
+
+    def _refuse_mixture(self, identity: PredictionIdentity) -> None:
+        command = insides.predicting_command()
+        if command is None:
+            return
+        if command.continues:
+            identity.refuse_other(command.output)
+        if self._dataset_json is None:
+            return
+        ending = str(self._dataset_json.get("file_ending"))
+        cases = case_names(command.images, ending)[command.part]
+        identity.refuse_mixture(command.output, cases, ending)
+
+    def _announce(self, folds: Mapping[str, _Fold]) -> None:
         known = {fold.digest for fold in self._folds.values()}
         new = [fold for fold in folds.values() if fold.digest not in known]
         for fold in new:
             print(f"HyperSORT: {fold.latent}")
-        if new and choice == LatentChoice():
-            warn_of_modes(chosen)
-        self._folds = folds
-        identity.state_in(self._plans)
+        if new and LatentChoice.parse(self._asked) == LatentChoice():
+            warn_of_modes([fold.latent for fold in folds.values()])
 
     def _plain(self, network: nn.Module, weights: Mapping[str, Any]) -> dict[str, torch.Tensor]:
         record = _record_of(weights)
