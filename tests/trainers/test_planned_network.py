@@ -74,7 +74,8 @@ def test_nnunets_names_are_there_and_nothing_is_registered_twice():
     assert network.decoder is network.primary.decoder
     assert network.decoder.seg_layers is network.primary.decoder.seg_layers
     # The planned network has its heads in its decoder alone; code that asks is told so, as by nnU-Net's network.
-    assert hasattr(network, "seg_layers") == hasattr(plain, "seg_layers") == False  # noqa: E712
+    assert not hasattr(plain, "seg_layers")
+    assert not hasattr(network, "seg_layers")
     network.primary.seg_layers = network.primary.decoder.seg_layers
     assert network.seg_layers is network.primary.decoder.seg_layers
     del network.primary.seg_layers

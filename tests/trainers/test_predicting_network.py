@@ -230,3 +230,11 @@ def test_weights_that_do_not_fit_the_plans_are_refused_with_a_reason():
 def test_plans_of_another_trainer_are_refused():
     with pytest.raises(HyperSORTError, match="plans hold no HyperSORT settings"):
         translating(primary(), {"plans_name": "nnUNetPlans"}, {})
+
+
+def test_damaged_styles_are_named_when_a_latent_is_asked_for_and_not_before():
+    _, plans = predicting()
+    plans["hypersort"]["styles"] = [{"name": "s"}]
+    network = translating(primary(), plans, {})
+    with pytest.raises(HyperSORTError, match=r"styles in the plans are damaged .* run `hypersort styles MODEL`"):
+        network.load_state_dict(weights_of(trained("0", ["a", "b"])))

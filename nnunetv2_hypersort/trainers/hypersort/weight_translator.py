@@ -20,10 +20,11 @@ from nnunetv2_hypersort.latents import (
 )
 from nnunetv2_hypersort.latents.fold_record import RECORD_KEY
 from nnunetv2_hypersort.latents.identity import PredictionIdentity
+from nnunetv2_hypersort.latents.style_book import STYLES_KEY
 from nnunetv2_hypersort.nnunet import insides
 from nnunetv2_hypersort.nnunet.checksum import refuse_changed_weights
 from nnunetv2_hypersort.nnunet.image_names import case_names
-from nnunetv2_hypersort.nnunet.plans import read_dataset_json
+from nnunetv2_hypersort.nnunet.plans import PLANS_SECTION, read_dataset_json
 from nnunetv2_hypersort.trainers.hypersort.plain_weights import are_of_training, plain_weights
 from nnunetv2_hypersort.trainers.hypersort.planned_network import PlannedHyperNetwork, settings_of_training
 
@@ -60,7 +61,8 @@ class WeightTranslator:
         insides.refuse_unknown_predictor()
         self._plans, self._configuration = plans, configuration
         self._settings = settings_of_training(plans)
-        self._book = StyleBook.from_plans(plans)
+        # Read where it is needed: `hypersort styles` mends damaged ones, and builds a network for that.
+        self._styles = plans[PLANS_SECTION].get(STYLES_KEY, [])
         self._asked = os.environ.get(LATENT_VARIABLE, "")
         self._folds: dict[str, _Fold] = {}
         self._is_alone = False
@@ -105,7 +107,8 @@ class WeightTranslator:
         self._refuse_second(come)
         records = {fold: known.record for fold, known in self._folds.items()}
         records.update({record.fold: record for record in come})
-        chosen = choose_latents(LatentChoice.parse(self._asked), list(records.values()), self._book)
+        book = StyleBook.from_plans({PLANS_SECTION: {STYLES_KEY: self._styles}})
+        chosen = choose_latents(LatentChoice.parse(self._asked), list(records.values()), book)
         digests = {fold: known.digest for fold, known in self._folds.items()} | _digests(come, weights)
         folds = {latent.fold: _Fold(records[latent.fold], digests[latent.fold], latent) for latent in chosen}
         identity = self._identity_of(folds)
