@@ -29,6 +29,12 @@ def images(preprocessed):
     return preprocessed / "nnUNet_raw" / "Dataset901_Tiny" / "imagesTs"
 
 
+@pytest.fixture
+def files(images):
+    """The same as a list: for a folder nnU-Net starts twelve processes to look into it."""
+    return [[str(images / "phantom_test_00_0000.nii.gz")]]
+
+
 def opened(model, latent, folds=(0, 1)):
     predictor = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False, tile_step_size=1)
     with latent_for_prediction(latent):
@@ -154,7 +160,7 @@ def test_without_nnunets_list_of_folds_one_fold_predicts_and_a_second_is_refused
     assert torch.equal(predictor.predict_logits_from_preprocessed_data(data), expected)
 
 
-def test_predicting_from_python(trained_model, images, tmp_path):
+def test_predicting_from_python(trained_model, images, files, tmp_path):
     out = tmp_path / "out"
     chosen = predict_from_model_folder(trained_model, images, out, latent=f"case:{CASE}", folds=(0,), **ONE_PROCESS)
     assert [latent.fold for latent in chosen] == ["0"]
@@ -169,22 +175,22 @@ def test_predicting_from_python(trained_model, images, tmp_path):
     options = {**HERE, "continue_prediction": True}
     for other in ("mode", "0.1,0.2"):
         with pytest.raises(HyperSORTError, match="begun with another latent"):
-            predict_from_model_folder(trained_model, images, out, latent=other, **options)
+            predict_from_model_folder(trained_model, files, out, latent=other, **options)
     coordinates = ",".join(repr(float(value)) for value in chosen[0].coordinates)
-    predict_from_model_folder(trained_model, images, out, latent=coordinates, **options)
+    predict_from_model_folder(trained_model, files, out, latent=coordinates, **options)
     plans = json.loads((out / "plans.json").read_text())
     del plans["hypersort"]
     (out / "plans.json").write_text(json.dumps(plans))
     with pytest.raises(HyperSORTError, match="was not made with a HyperSORT model"):
-        predict_from_model_folder(trained_model, images, out, **options)
+        predict_from_model_folder(trained_model, files, out, **options)
 
 
 @pytest.mark.parametrize("entry_point", ["predict_entry_point", "predict_entry_point_modelfolder"])
 def test_nnunets_own_command_continues_the_same_prediction_only(
-    trained_model, images, tmp_path, monkeypatch, entry_point
+    trained_model, images, files, tmp_path, monkeypatch, entry_point
 ):
     out = tmp_path / "out"
-    predict_from_model_folder(trained_model, images, out, latent=f"case:{CASE}", folds=(0, 1), **HERE)
+    predict_from_model_folder(trained_model, files, out, latent=f"case:{CASE}", folds=(0, 1), **HERE)
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     model = {
         "predict_entry_point": ["-d", "901", "-c", "3d_fullres", "-tr", "HyperSORTTrainer"],
@@ -210,7 +216,7 @@ def test_nnunets_own_command_continues_the_same_prediction_only(
         go_on(f"case:{CASE}", "--continue_prediction")
     torch.save(content, checkpoint)
     dataset_json = json.loads((trained_model / "dataset.json").read_text())
-    (trained_model / "dataset.json").write_text(json.dumps({**dataset_json, "channel_names": {"0": "CT"}}))
+    (trained_model / "dataset.json").write_text(json.dumps({**dataset_json, "channel_names": {"0": "another"}}))
     with pytest.raises(HyperSORTError, match="begun with other labels or channels"):
         go_on(f"case:{CASE}", "--continue_prediction")
     (trained_model / "dataset.json").write_text(json.dumps(dataset_json))
@@ -224,13 +230,13 @@ def test_nnunets_own_command_continues_the_same_prediction_only(
     assert json.loads((out / "plans.json").read_text()) == json.loads(before["plans.json"])
 
 
-def test_segmentations_of_another_latent_are_not_mixed_in(trained_model, images, tmp_path):
-    out, others = tmp_path / "out", tmp_path / "others"
-    predict_from_model_folder(trained_model, images, out, latent=f"case:{CASE}", **HERE)
+def test_segmentations_of_another_latent_are_not_mixed_in(trained_model, images, files, tmp_path):
+    out = tmp_path / "out"
+    predict_from_model_folder(trained_model, files, out, latent=f"case:{CASE}", **HERE)
     # The same cases are written over; others would lie beside those of the first style.
-    predict_from_model_folder(trained_model, images, out, latent="case:phantom_005", **HERE)
-    others.mkdir()
-    shutil.copy(images / "phantom_test_00_0000.nii.gz", others / "other_0000.nii.gz")
+    predict_from_model_folder(trained_model, files, out, latent="case:phantom_005", **HERE)
+    shutil.copy(images / "phantom_test_00_0000.nii.gz", tmp_path / "other_0000.nii.gz")
+    others = [[str(tmp_path / "other_0000.nii.gz")]]
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     with pytest.raises(HyperSORTError, match=r"begun with another latent .*It has other cases: add to them with"):
         predict_from_model_folder(trained_model, others, out, latent=f"case:{CASE}", **HERE)
@@ -239,7 +245,7 @@ def test_segmentations_of_another_latent_are_not_mixed_in(trained_model, images,
     assert {path.name for path in out.glob("*.nii.gz")} == {"phantom_test_00.nii.gz", "other.nii.gz"}
 
 
-def test_nothing_global_changes_and_each_checkpoint_is_read_once(trained_model, images, tmp_path, monkeypatch):
+def test_nothing_global_changes_and_each_checkpoint_is_read_once(trained_model, files, tmp_path, monkeypatch):
     monkeypatch.delenv("nnUNet_extTrainer", raising=False)
     # The argument counts, not the variable.
     monkeypatch.setenv("HYPERSORT_LATENT", "of no form")
@@ -266,7 +272,7 @@ def test_nothing_global_changes_and_each_checkpoint_is_read_once(trained_model, 
         )
 
     before = globals_of_the_process()
-    predict_from_model_folder(trained_model, images, tmp_path / "out", latent=f"case:{CASE}", folds=(0, 1), **HERE)
+    predict_from_model_folder(trained_model, files, tmp_path / "out", latent=f"case:{CASE}", folds=(0, 1), **HERE)
     assert globals_of_the_process() == before
     assert read == ["fold_0", "fold_1"]
     assert len(opens) == 2
@@ -309,7 +315,7 @@ def test_another_file_ending_than_the_training_had_is_refused(trained_model, ima
         predict_from_model_folder(trained_model, images, tmp_path / "out", device="cpu")
 
 
-def test_a_trainer_without_latents_predicts_as_it_is(trained_model, images, tmp_path, monkeypatch):
+def test_a_trainer_without_latents_predicts_as_it_is(trained_model, files, tmp_path, monkeypatch):
     folder = tmp_path / "trainers"
     folder.mkdir()
     (folder / "mine.py").write_text(
@@ -325,8 +331,8 @@ def test_a_trainer_without_latents_predicts_as_it_is(trained_model, images, tmp_
         torch.save({**content, "network_weights": plain, "trainer_name": trainer}, path)
         if trainer == "MyTrainer":
             with pytest.raises(HyperSORTError, match="has no latents, so it cannot predict with case:phantom_004"):
-                predict_from_model_folder(trained_model, images, tmp_path / "out", latent=f"case:{CASE}", **HERE)
-            predict_from_model_folder(trained_model, images, tmp_path / "out", **HERE)
+                predict_from_model_folder(trained_model, files, tmp_path / "out", latent=f"case:{CASE}", **HERE)
+            predict_from_model_folder(trained_model, files, tmp_path / "out", **HERE)
             assert (tmp_path / "out" / "phantom_test_00.nii.gz").is_file()
     with pytest.raises(HyperSORTError, match="was not trained with a HyperSORT trainer"):
-        predict_from_model_folder(trained_model, images, tmp_path / "out", **HERE)
+        predict_from_model_folder(trained_model, files, tmp_path / "out", **HERE)
