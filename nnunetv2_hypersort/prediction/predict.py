@@ -128,10 +128,11 @@ def _refuse_missing_stage(model: PredictingModel, previous: object) -> None:
 
 @contextmanager
 def _torch_as_it_was() -> Iterator[None]:
-    # nnU-Net's predictor sets these for the whole process.
+    # nnU-Net's predictor sets these for the whole process, and a network is made with random numbers.
     threads, benchmark = torch.get_num_threads(), torch.backends.cudnn.benchmark
     try:
-        yield
+        with torch.random.fork_rng(devices=[]):
+            yield
     finally:
         torch.set_num_threads(threads)
         torch.backends.cudnn.benchmark = benchmark
