@@ -11,7 +11,7 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.latents import ChosenLatent, FoldRecord, LatentChoice, StyleBook, choose_latents
-from nnunetv2_hypersort.latents.identity import PredictionIdentity
+from nnunetv2_hypersort.latents.prediction_identity import PredictionIdentity
 from nnunetv2_hypersort.model.planned_model import PlannedModel
 from nnunetv2_hypersort.nnunet.checkpoints import read_checkpoint
 from nnunetv2_hypersort.nnunet.checksum import refuse_changed_weights

@@ -19,7 +19,7 @@ from nnunetv2_hypersort.latents import (
     choose_latents,
 )
 from nnunetv2_hypersort.latents.fold_record import RECORD_KEY
-from nnunetv2_hypersort.latents.identity import PredictionIdentity
+from nnunetv2_hypersort.latents.prediction_identity import PredictionIdentity
 from nnunetv2_hypersort.latents.style_book import STYLES_KEY
 from nnunetv2_hypersort.nnunet import insides
 from nnunetv2_hypersort.nnunet.checksum import refuse_changed_weights

@@ -9,7 +9,7 @@ import pytest
 
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.latents import ChosenLatent
-from nnunetv2_hypersort.latents.identity import PredictionIdentity
+from nnunetv2_hypersort.latents.prediction_identity import PredictionIdentity
 
 PLANS = {
     "plans_name": "p",
