@@ -3,7 +3,8 @@
     python benchmarks/benchmark_prediction_cost.py --output docs/prediction_cost.json
 
 Both sides are nnU-Net's own predictor on the planned network, given the same weights: plain `nnUNetTrainer` weights on
-one side, the HyperSORT checkpoint of the zero latent on the other, through nnU-Net's `load_state_dict` for every case.
+one side, those that the predictor's network made of a HyperSORT checkpoint at the zero latent on the other, through
+nnU-Net's `load_state_dict` for every case.
 The two take turns, A B B A, so that a machine whose speed drifts slows both; the ratio is taken block by block. By
 default one thread: threads waiting for each other are the largest noise on a shared machine. Processor seconds are
 measured beside wall seconds, since other work on the machine touches them less.
@@ -27,6 +28,7 @@ from nnunetv2_hypersort.latents import LATENT_VARIABLE, FoldRecord
 from nnunetv2_hypersort.settings import Settings
 from nnunetv2_hypersort.trainers import HyperSORTTrainer
 from nnunetv2_hypersort.trainers.hypersort.planned_network import PLANS_SECTION
+from nnunetv2_hypersort.trainers.hypersort.weight_translator import for_training
 
 PATCH = (40, 56, 40)
 
@@ -71,20 +73,22 @@ def make_predictor(trainer: type[nnUNetTrainer], plans: dict[str, Any], weights:
     configuration = manager.get_configuration("3d_fullres")
     dataset_json = {"labels": {"background": 0, "organ": 1, "other": 2}, "channel_names": {"0": "CT"}}
     network = trainer.build_network_architecture(manager, configuration, 1, 3, False)
-    weights = weights(network)
-    network.load_state_dict(weights)
+    network.load_state_dict(weights(manager, configuration))
     predictor = nnUNetPredictor(device=torch.device(device), allow_tqdm=False)
     predictor.manual_initialization(
-        network.to(device), manager, configuration, [weights], dataset_json, trainer.__name__, (0, 1, 2)
+        network.to(device), manager, configuration, [network.state_dict()], dataset_json, trainer.__name__, (0, 1, 2)
     )
     return predictor
 
 
-def hypersort_weights(network: Any) -> dict[str, torch.Tensor]:
+def hypersort_weights(manager: PlansManager, configuration: Any) -> dict[str, torch.Tensor]:
     """Weights of a fold with two training cases, whose network at the mode is the plain one."""
+    architecture = (manager, configuration, 1, 3, False)
+    network = for_training(HyperSORTTrainer.build_network_architecture(*architecture), *architecture)
     network.latents.set_cases(["a", "b"], init_std=0.0)
     network.record = FoldRecord.encode("0", {"0": ["c"]})
-    return {name: value.clone() for name, value in network.state_dict().items()}
+    weights: dict[str, torch.Tensor] = network.state_dict()
+    return weights
 
 
 def compare(seconds: dict[str, list[float]]) -> dict[str, Any]:
@@ -117,13 +121,8 @@ def main() -> None:
     plain_plans = make_plans(args.features)
     our_plans = {**plain_plans, PLANS_SECTION: {"settings": Settings().to_dict()}}
     ours = make_predictor(HyperSORTTrainer, our_plans, hypersort_weights, args.device)
-    prefix = "primary."
-    same = {
-        name.removeprefix(prefix): value
-        for name, value in ours.list_of_parameters[0].items()
-        if name.startswith(prefix)
-    }
-    plain = make_predictor(nnUNetTrainer, plain_plans, lambda _network: same, args.device)
+    same = {name: value.clone() for name, value in ours.list_of_parameters[0].items()}
+    plain = make_predictor(nnUNetTrainer, plain_plans, lambda *_: same, args.device)
     case = torch.randn(1, *args.case)
 
     if not torch.equal(

@@ -18,7 +18,7 @@ from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.latents import LatentChoice
 from nnunetv2_hypersort.model import ModelFolder
 from nnunetv2_hypersort.nnunet.checksum import weights_checksum
-from nnunetv2_hypersort.prediction.checks import latents_of_prediction
+from nnunetv2_hypersort.prediction.predicting_model import PredictingModel
 from nnunetv2_hypersort.settings import Settings, load_settings
 from nnunetv2_hypersort.trainers.base.newest_checkpoint import read_training_checkpoint
 from nnunetv2_hypersort.trainers.base.stored_settings import refuse_differences, resolve_settings
@@ -98,9 +98,8 @@ def _uses(
         return None if _same(_model(folder), expected) else "another model"
 
     def check_prediction() -> str | None:
-        (latent,) = latents_of_prediction(
-            folder, [0], LatentChoice.parse("mode"), checkpoint_name="checkpoint_final.pth"
-        )
+        model = PredictingModel.open(folder, [0], LatentChoice.parse("mode"), checkpoint_name="checkpoint_final.pth")
+        (latent,) = model.latents
         return None if list(latent.coordinates) == expected[1] else "another latent"
 
     def continue_training() -> str | None:

@@ -48,12 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             module = importlib.import_module(f"nnunetv2_hypersort.cli.{verb}")
             module.add_arguments(subparser)
             subparser.set_defaults(run=module.run)
-    args, passed_on = parser.parse_known_args(as_declared(arguments, parser))
-    if hasattr(args, "passed_on"):
-        # A verb that wraps a command of nnU-Net declares `passed_on`: that command knows these arguments.
-        args.passed_on = passed_on
-    elif passed_on:
-        parser.error(f"unrecognized arguments: {' '.join(passed_on)}")
+    args = parser.parse_args(as_declared(arguments, parser))
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Names of files may hold bytes that are no text; they are shown as escapes.
         sys.stdout.reconfigure(errors="backslashreplace")

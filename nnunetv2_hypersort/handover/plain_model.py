@@ -18,7 +18,10 @@ from nnunetv2_hypersort.latents import ChosenLatent
 from nnunetv2_hypersort.model.planned_model import PlannedModel
 from nnunetv2_hypersort.model.trained_fold import TrainedFold
 from nnunetv2_hypersort.nnunet.checkpoints import read_checkpoint, write_checkpoint
+from nnunetv2_hypersort.nnunet.checksum import refuse_changed_weights
 from nnunetv2_hypersort.nnunet.plans import PLANS_SECTION
+from nnunetv2_hypersort.trainers.hypersort.plain_weights import plain_weights
+from nnunetv2_hypersort.trainers.hypersort.planned_network import settings_of_training
 
 PLAIN_TRAINER = nnUNetTrainer.__name__
 
@@ -50,7 +53,7 @@ def build_plain_network(planned: PlannedModel) -> nn.Module:
         enable_deep_supervision=False,
     )
     # Layers without weights count, too: another nonlinearity would load and segment something else.
-    if repr(plain) != repr(planned.build_network().primary).replace("PerSampleInstanceNorm", "InstanceNorm"):
+    if repr(plain) != repr(planned.build_predicting_network()):
         raise HyperSORTError(
             f"The trainer {planned.trainer_name} builds another network than {PLAIN_TRAINER} does from the same plans, "
             f"so plain nnU-Net cannot run it; predict with `hypersort predict --latent` instead."
@@ -76,15 +79,16 @@ def write_plain_checkpoint(
         What nnU-Net logged in the training, one list with an entry per epoch for each of its quantities.
 
     Raises:
-        HyperSORTError: The checkpoint is gone, or the trainer builds another network than plain nnU-Net.
+        HyperSORTError: The checkpoint is gone or was changed, or the trainer builds another network than plain
+            nnU-Net.
         OSError: The file cannot be written.
     """
     content = read_checkpoint(fold.checkpoint)
+    weights, source = content["network_weights"], str(fold.checkpoint)
+    refuse_changed_weights(weights, source=source)
     plain = build_plain_network(fold.planned)
-    network = fold.network()
-    # Generated on the CPU, as in a prediction: the same weights to the last bit.
-    with network.materialised(torch.as_tensor(latent.coordinates, dtype=torch.float32)):
-        plain.load_state_dict(network.primary.state_dict())
+    settings = settings_of_training(fold.planned.plans)
+    plain.load_state_dict(plain_weights(plain, settings, weights, latent.coordinates, source=source))
     logging = content.get("logging", {})
     logged = {quantity: logging.get(quantity, []) for quantity in LocalLogger().my_fantastic_logging}
     optimizer = torch.optim.SGD(plain.parameters(), lr=1e-2, weight_decay=3e-5, momentum=0.99, nesterov=True)

@@ -8,8 +8,6 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from nnunetv2_hypersort.hypernetwork.case_gradients import CaseGradients
-from nnunetv2_hypersort.hypernetwork.latent_table import LatentTable
 from nnunetv2_hypersort.hypernetwork.per_sample_norm import allow_per_sample_affine
 from nnunetv2_hypersort.hypernetwork.weight_generator import WeightGenerator
 
@@ -20,23 +18,25 @@ class HyperNetwork(nn.Module):
     """Wraps a primary network without touching its code.
 
     In training it is called with the latents of the batch. For prediction one latent is *materialised*: the generated
-    parameters are written into the primary network, which then runs alone, at its own cost.
+    parameters are written into the primary network, which then runs alone, at its own cost. Where the latents come from
+    is not its business: `hypernetwork.conditioning` has what conditions.
 
     Args:
         primary: The network whose parameters are generated; any module that takes a tensor of shape
             (batch, channels, ...) and returns one tensor or a list of them, batch first.
         make_generator: Called with the primary network's parameters by name and the subset of them that belongs to
             normalisation layers; returns the generator.
-        latents: The latents of the training cases, kept in the same state dict.
+        dim: Number of coordinates of a latent.
     """
 
     def __init__(
         self,
         primary: nn.Module,
         make_generator: Callable[[Mapping[str, torch.Tensor], Mapping[str, torch.Tensor]], WeightGenerator],
-        latents: LatentTable,
+        dim: int,
     ) -> None:
         super().__init__()
+        self.dim = dim
         self._per_sample_names = allow_per_sample_affine(primary)
         # named_parameters() names a parameter that several modules share once.
         parameters = {name: parameter.detach() for name, parameter in primary.named_parameters()}
@@ -50,9 +50,7 @@ class HyperNetwork(nn.Module):
         affine = {name: parameter for name, parameter in parameters.items() if name in normalising}
         self.primary = primary
         self.generator = make_generator(parameters, affine)
-        self.latents = latents
         self.affine_sizes = {name: parameter.numel() for name, parameter in affine.items()}
-        self.case_gradients = CaseGradients(sum(self.affine_sizes.values()))
         if not self.generator.residual:
             # The primary network is a mould then: its own values are never used, so there is nothing to train.
             primary.requires_grad_(False)
@@ -130,19 +128,23 @@ class HyperNetwork(nn.Module):
         """
         of_generator = dict(self.generator.named_parameters())
         with torch.enable_grad():
-            generated = self.generator(torch.zeros(1, self.latents.dim, device=self.latents.values.device))
+            device = next(iter(of_generator.values())).device
+            generated = self.generator(torch.zeros(1, self.dim, device=device))
             elsewhere = torch.stack([values.sum() for name, values in generated.items() if name not in names]).sum()
             gradients = torch.autograd.grad(elsewhere, list(of_generator.values()), allow_unused=True)
         unused = [name for name, gradient in zip(of_generator, gradients, strict=True) if gradient is None]
         return [*(f"primary.{name}" for name in names), *(f"generator.{name}" for name in unused)]
 
     @torch.no_grad()
-    def start_from_gradients(self) -> None:
-        """End the warm-up: give the cases latents from their gradients, and let the generator move along them."""
-        latents, directions = self.case_gradients.solve(self.latents.dim)
+    def align(self, latents: torch.Tensor, directions: torch.Tensor) -> None:
+        """Let the generator move the affine parameters of the normalisation layers along directions, and nothing else.
+
+        Args:
+            latents: Shape (n, dim): where it has to be right.
+            directions: Shape (dim, number of affine parameters): their change by each coordinate.
+        """
         parts = directions.split(list(self.affine_sizes.values()), dim=1)
         self.generator.align(latents, dict(zip(self.affine_sizes, parts, strict=True)))
-        self.latents.place(latents)
 
     @torch.no_grad()
     def materialise(self, latent: torch.Tensor) -> None:

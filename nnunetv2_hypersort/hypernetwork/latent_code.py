@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+_RIDGE = 1e-3
+
 
 class LatentCode(nn.Module):
     """Maps a latent z to tanh(W z + b) - tanh(b): zero at the origin, bounded, and not odd in z.
@@ -27,3 +29,19 @@ class LatentCode(nn.Module):
         return torch.tanh(nn.functional.linear(latents, self.weight, self.bias)) - torch.tanh(
             nn.functional.linear(torch.zeros_like(latents), self.weight, self.bias)
         )
+
+
+def fit_code(code: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """The matrix M for which code @ M comes nearest to `wanted` (ridge regression).
+
+    Args:
+        code: Shape (n, width).
+        wanted: Shape (n, outputs).
+
+    Returns:
+        Shape (width, outputs).
+    """
+    exact = code.double()
+    penalty = _RIDGE * len(exact) * torch.eye(exact.shape[1], dtype=exact.dtype, device=exact.device)
+    solution: torch.Tensor = torch.linalg.solve(exact.T @ exact + penalty, exact.T @ wanted.double())
+    return solution.to(wanted)

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from nnunetv2_hypersort.hypernetwork.case_gradients import fit_code
-from nnunetv2_hypersort.hypernetwork.latent_code import LatentCode
+from nnunetv2_hypersort.hypernetwork.latent_code import LatentCode, fit_code
 from nnunetv2_hypersort.hypernetwork.weight_generator import WeightGenerator
 
 

@@ -92,8 +92,8 @@ def choose_latents(
 ) -> list[ChosenLatent]:
     """Find the chosen latent in each of the folds that predict together.
 
-    The mode of one fold is its densest latent. For several folds it is the largest style that all of them share, if
-    the book has one, else the mode of each, and these may be different styles.
+    The mode is the largest style that all folds of the book share, if it has one, for a single fold, too. Without
+    such a style it is the densest latent of each fold, and these may be different styles.
 
     Args:
         choice: What the user asked for.
@@ -106,7 +106,8 @@ def choose_latents(
     Raises:
         HyperSORTError: The case is unknown, or was not trained or never drawn in one of the folds; the coordinates have
             the wrong dimension, or were given for more than one fold; the style or cluster is unknown, is missing in
-            one of the folds or was found in another checkpoint; a cluster was given for more than one fold.
+            one of the folds or was found in another checkpoint (the largest style, too, where it is the mode); a
+            cluster was given for more than one fold.
     """
     book = StyleBook() if book is None else book
     if choice.coordinates is not None:

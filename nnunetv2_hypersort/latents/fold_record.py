@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.hypernetwork.latent_table import decode_json, encode_json
+from nnunetv2_hypersort.hypernetwork.conditioning.latent_table import decode_json, encode_json
 from nnunetv2_hypersort.latents.mode import densest_latent
 from nnunetv2_hypersort.nnunet.names import is_fold_name, is_path_part
 

@@ -1,11 +1,12 @@
 """The latents of an annotation style or of a cluster, looked up in the style book."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.latents.chosen_latent import ChosenLatent
+from nnunetv2_hypersort.latents.chosen_latent import ChosenLatent, show_coordinates
 from nnunetv2_hypersort.latents.fold_record import FoldRecord
 from nnunetv2_hypersort.latents.style_book import Style, StyleBook
 
@@ -60,11 +61,27 @@ def latents_of_cluster(number: int, records: Sequence[FoldRecord], book: StyleBo
 
 
 def latents_of_largest_style(records: Sequence[FoldRecord], book: StyleBook) -> list[ChosenLatent] | None:
-    """The latents of the largest style that several folds share; None for one fold, or without such a style."""
-    style = book.largest_shared(records) if len(records) > 1 else None
+    """The latents of the largest style that all folds of the book share; None without such a style.
+
+    It depends on the fold and the book alone, not on which folds predict together.
+
+    Raises:
+        HyperSORTError: There is such a style, but the book does not know one of these folds, or found the style in
+            another checkpoint of it.
+    """
+    style = book.largest_shared()
     if style is None:
         return None
-    return [_latent(style, record, f"mode of these folds: style {style.name}") for record in records]
+    unknown = [record.fold for record in records if record.fold not in style.folds]
+    if unknown:
+        raise HyperSORTError(
+            f"The mode of this model is its largest style, {style.name}, which is known in fold "
+            f"{', '.join(style.folds)} and not in fold {', '.join(unknown)}; run `hypersort styles MODEL` again, "
+            f"choose folds with `-f`, or give a latent as `case:ID`."
+        )
+    for record in records:
+        _refuse_other_checkpoint(style, record, book)
+    return [_with_note(_latent(style, record, f"mode: style {style.name}"), record) for record in records]
 
 
 def _latent(style: Style, record: FoldRecord, origin: str) -> ChosenLatent:
@@ -83,6 +100,11 @@ def _latent(style: Style, record: FoldRecord, origin: str) -> ChosenLatent:
         )
         medoid = f" ({'near ' if is_moved else ''}case {there.case_id})"
     return ChosenLatent(record.fold, np.array(there.coordinates), origin + medoid, style=style.name)
+
+
+def _with_note(latent: ChosenLatent, record: FoldRecord) -> ChosenLatent:
+    case_id, densest = record.mode()
+    return replace(latent, note=f"before styles were found: {show_coordinates(densest)}, case {case_id}")
 
 
 def _refuse_other_checkpoint(style: Style, record: FoldRecord, book: StyleBook) -> None:

@@ -3,7 +3,7 @@
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast, get_args
 
@@ -167,10 +167,11 @@ class StyleBook:
         others = tuple(there for there in self.styles if (there.name, there.origin) != (style.name, "fitted"))
         return StyleBook((*others, style))
 
-    def largest_shared(self, records: Sequence[FoldRecord]) -> Style | None:
-        """The largest style of clusters that was found in all these checkpoints, or None."""
-        shared = (style for style in self.styles if all(style.serves(record) for record in records))
-        return next((style for style in shared if style.origin == "clusters"), None)
+    def largest_shared(self) -> Style | None:
+        """The largest style of clusters that all folds have in which styles were found, or None."""
+        clustered = [style for style in self.styles if style.origin == "clusters"]
+        folds = {fold for style in clustered for fold in style.folds}
+        return next((style for style in clustered if style.folds.keys() == folds), None)
 
     def clusters_of(self, fold: str) -> dict[int, Style]:
         """The clusters of a fold by their number, each as the style that it is part of."""

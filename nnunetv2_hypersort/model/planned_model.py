@@ -7,10 +7,11 @@ from typing import Any
 
 from nnunetv2.utilities.label_handling.label_handling import LabelManager, determine_num_input_channels
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+from torch import nn
 
-from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.trainers.base.loss_of_trainer import Loss, loss_at_full_resolution
 from nnunetv2_hypersort.trainers.hypersort.planned_network import PlannedHyperNetwork
+from nnunetv2_hypersort.trainers.hypersort.weight_translator import for_training
 from nnunetv2_hypersort.trainers.lookup import find_trainer
 
 
@@ -45,23 +46,40 @@ class PlannedModel:
         """nnU-Net's view of the labels."""
         return self.plans_manager.get_label_manager(self.dataset_json)
 
-    def build_network(self) -> PlannedHyperNetwork:
-        """The planned network, on the CPU, with weights as initialised; it loads and saves weights as they are.
+    @property
+    def is_of_nnunets_own_trainer(self) -> bool:
+        """Whether the trainer is one that nnU-Net ships."""
+        module: str = find_trainer(self.trainer_name).__module__
+        return module.partition(".")[0] == "nnunetv2"
+
+    def build_predicting_network(self) -> nn.Module:
+        """The network that nnU-Net's predictor would build: the planned one, on the CPU, with weights as initialised.
 
         Raises:
             HyperSORTError: The plans hold no HyperSORT settings, or the trainer is not found.
         """
-        network = find_trainer(self.trainer_name).build_network_architecture(
+        network: nn.Module = find_trainer(self.trainer_name).build_network_architecture(*self._architecture)
+        return network
+
+    def build_network(self) -> PlannedHyperNetwork:
+        """The network of the training, on the CPU, with weights as initialised.
+
+        Raises:
+            HyperSORTError: The plans hold no HyperSORT settings, the trainer is not found, or it builds a network that
+                is not HyperSORT's.
+        """
+        return for_training(self.build_predicting_network(), *self._architecture)
+
+    @property
+    def _architecture(self) -> tuple[Any, ...]:
+        """What `build_network_architecture` takes, without deep supervision."""
+        return (
             PlansManager(deepcopy(self.plans)),
             self.configuration_manager,
             determine_num_input_channels(self.plans_manager, self.configuration_manager, self.dataset_json),
             self.label_manager.num_segmentation_heads,
-            enable_deep_supervision=False,
+            False,
         )
-        if not isinstance(network, PlannedHyperNetwork):
-            raise HyperSORTError(f"The trainer {self.trainer_name} does not build a HyperSORT network.")
-        network.for_prediction = False
-        return network
 
     def build_loss(self) -> Loss:
         """The trainer's loss of one output at full resolution, without deep supervision; takes output and target.

@@ -44,7 +44,7 @@ class FoldSegmenter:
         self.hypernetwork = self.fold.network()
         self._predictor = nnUNetPredictor(device=torch.device(device), allow_tqdm=False)
         self._predictor.manual_initialization(
-            planned.build_network().primary,
+            planned.build_predicting_network(),
             planned.plans_manager,
             planned.configuration_manager,
             None,

@@ -92,13 +92,5 @@ class TrainedFold:
         network = self.planned.build_network()
         weights = read_checkpoint(self.checkpoint)["network_weights"]
         refuse_changed_weights(weights, source=str(self.checkpoint))
-        try:
-            network.load_state_dict(weights)
-        except RuntimeError as error:
-            if isinstance(error, HyperSORTError):
-                raise
-            raise HyperSORTError(
-                f"{self.checkpoint} does not fit the network that plans.json describes, as when the model was trained "
-                f"anew since; put the plans.json of that training back. PyTorch says: {str(error)[:300]}"
-            ) from error
+        network.load_trained(weights, source=str(self.checkpoint))
         return network.eval()

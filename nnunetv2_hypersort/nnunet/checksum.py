@@ -42,24 +42,28 @@ def weights_checksum(weights: Mapping[str, Any]) -> torch.Tensor:
     return torch.frombuffer(bytearray(digest.digest()), dtype=torch.uint8).clone()
 
 
-def refuse_changed_weights(weights: Mapping[str, Any], *, source: str) -> None:
+def refuse_changed_weights(weights: Mapping[str, Any], *, source: str) -> str:
     """Raise if weights are not those that were saved; weights without a checksum are older than it and pass.
 
     Args:
         weights: The network weights of a checkpoint.
         source: Where they come from; named in errors.
 
+    Returns:
+        Their checksum, hexadecimal.
+
     Raises:
         HyperSORTError: The weights and their checksum differ.
     """
+    found = weights_checksum(weights).numpy().tobytes()
     stated = weights.get(CHECKSUM_KEY, getattr(weights, "_metadata", {}).get(CHECKSUM_KEY))
-    if stated is None:
-        return
-    if not isinstance(stated, torch.Tensor) or not torch.equal(stated.cpu(), weights_checksum(weights)):
+    if stated is not None and not (isinstance(stated, torch.Tensor) and stated.cpu().numpy().tobytes() == found):
         raise HyperSORTError(
             f"The weights in {source} are not those that the training saved: they and their checksum differ, so the "
-            f"file was damaged or changed; restore it or choose another checkpoint."
+            f"file was damaged or changed; restore it or choose another checkpoint. (A mean of trainings' weights is "
+            f"no network either; average what `state_dict()` of predicting networks gives.)"
         )
+    return found.hex()
 
 
 @contextmanager

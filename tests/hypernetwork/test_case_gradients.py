@@ -8,7 +8,7 @@ from torch import nn
 from nnunetv2_hypersort.hypernetwork import (
     BasisGenerator,
     CaseGradients,
-    HyperNetwork,
+    LatentHyperNetwork,
     LatentTable,
     LowRankGenerator,
     ModulationGenerator,
@@ -91,7 +91,7 @@ def test_a_half_gathered_start_travels_in_the_state_dict():
         assert torch.equal(ours, theirs)
 
 
-def network(generator) -> HyperNetwork:
+def network(generator) -> LatentHyperNetwork:
     torch.manual_seed(0)
     primary = nn.Sequential(
         nn.Conv2d(1, 3, 3, padding=1),
@@ -102,7 +102,7 @@ def network(generator) -> HyperNetwork:
     )
     table = LatentTable(2)
     table.set_cases(["a", "b", "c", "d"], init_std=0.0)
-    return HyperNetwork(primary, generator, table)
+    return LatentHyperNetwork(primary, generator, table)
 
 
 GENERATORS = {

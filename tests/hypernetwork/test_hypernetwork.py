@@ -11,7 +11,6 @@ from nnunetv2_hypersort.hypernetwork import (
     BasisGenerator,
     FullGenerator,
     HyperNetwork,
-    LatentTable,
     LowRankGenerator,
     ModulationGenerator,
     WeightGenerator,
@@ -36,7 +35,7 @@ def as_list(output: object) -> list[torch.Tensor]:
 @pytest.mark.parametrize("deep_supervision", [True, False])
 def test_zero_latent_is_the_plain_network_to_the_last_bit(unet, generator, architecture, dimensions, deep_supervision):
     plain = unet(architecture, dimensions, deep_supervision=deep_supervision)
-    network = HyperNetwork(copy.deepcopy(plain), RESIDUAL[generator], LatentTable(2))
+    network = HyperNetwork(copy.deepcopy(plain), RESIDUAL[generator], 2)
     x = torch.randn(2, 1, *[16] * dimensions)
     expected = as_list(plain(x))
     for latents in (torch.zeros(1, 2), torch.zeros(2, 2)):
@@ -47,7 +46,7 @@ def test_zero_latent_is_the_plain_network_to_the_last_bit(unet, generator, archi
 @pytest.mark.parametrize("generator", ALL)
 @pytest.mark.parametrize("architecture", ["plain", "residual"])
 def test_materialised_latent_equals_training_with_it(unet, generator, architecture):
-    network = HyperNetwork(unet(architecture, 3), ALL[generator], LatentTable(2))
+    network = HyperNetwork(unet(architecture, 3), ALL[generator], 2)
     x, latents = torch.randn(2, 1, 16, 16, 16), torch.randn(2, 2)
     trained_with = as_list(network(x, latents))
     for sample in range(2):
@@ -60,7 +59,7 @@ def test_materialised_latent_equals_training_with_it(unet, generator, architectu
 
 @pytest.mark.parametrize("generator", RESIDUAL)
 def test_restoring_gives_the_own_weights_back_exactly(unet, generator):
-    network = HyperNetwork(unet("plain", 2), RESIDUAL[generator], LatentTable(2))
+    network = HyperNetwork(unet("plain", 2), RESIDUAL[generator], 2)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     with network.materialised(torch.tensor([0.7, -0.4])):
         assert any(not torch.equal(value, before[name]) for name, value in network.state_dict().items())
@@ -71,7 +70,7 @@ def test_restoring_gives_the_own_weights_back_exactly(unet, generator):
 @pytest.mark.parametrize("generator", ALL)
 def test_every_trainable_parameter_and_the_latents_get_a_gradient(unet, generator):
     # DistributedDataParallel fails at the first step otherwise.
-    network = HyperNetwork(unet("plain", 3), ALL[generator], LatentTable(2))
+    network = HyperNetwork(unet("plain", 3), ALL[generator], 2)
     latents = torch.randn(2, 2, requires_grad=True)
     sum(level.square().mean() for level in network(torch.randn(2, 1, 16, 16, 16), latents)).backward()
     missing = [name for name, p in network.named_parameters() if p.requires_grad and p.grad is None]
@@ -81,7 +80,7 @@ def test_every_trainable_parameter_and_the_latents_get_a_gradient(unet, generato
 
 
 def test_a_sample_is_not_touched_by_the_latents_of_the_others(unet):
-    network = HyperNetwork(unet("plain", 3), RESIDUAL["modulation"], LatentTable(2))
+    network = HyperNetwork(unet("plain", 3), RESIDUAL["modulation"], 2)
     x, latents = torch.randn(3, 1, 16, 16, 16), torch.randn(3, 2)
     changed = latents.clone()
     changed[2] += 1
@@ -103,7 +102,7 @@ def test_parameters_tied_between_different_layers_stay_tied():
             return result
 
     plain = Tied()
-    network = HyperNetwork(copy.deepcopy(plain), RESIDUAL["low_rank"], LatentTable(2))
+    network = HyperNetwork(copy.deepcopy(plain), RESIDUAL["low_rank"], 2)
     x, latent = torch.randn(5, 4), torch.tensor([[0.9, -0.3]])
     with torch.no_grad():
         generated = {name: values[0] for name, values in network.generate(latent).items()}
@@ -118,19 +117,19 @@ def test_parameters_tied_between_different_layers_stay_tied():
 
 def test_state_dict_names_of_the_primary_network_are_kept(unet):
     plain = unet("plain", 3)
-    network = HyperNetwork(copy.deepcopy(plain), RESIDUAL["modulation"], LatentTable(2))
+    network = HyperNetwork(copy.deepcopy(plain), RESIDUAL["modulation"], 2)
     assert list(network.primary.state_dict()) == list(plain.state_dict())
     plain.load_state_dict(network.primary.state_dict())
 
 
 def test_a_network_without_own_weights_refuses_to_run_without_a_latent(unet):
-    network = HyperNetwork(unet("plain", 2), ALL["full"], LatentTable(2))
+    network = HyperNetwork(unet("plain", 2), ALL["full"], 2)
     with pytest.raises(RuntimeError, match="materialise a latent first"):
         network(torch.randn(1, 1, 16, 16))
 
 
 def test_generated_values_are_not_rounded_by_autocast(unet):
-    network = HyperNetwork(unet("plain", 2), RESIDUAL["modulation"], LatentTable(2))
+    network = HyperNetwork(unet("plain", 2), RESIDUAL["modulation"], 2)
     latent = torch.tensor([[0.123456, -0.654321]])
     with torch.autocast("cpu", dtype=torch.bfloat16):
         inside = network.generate(latent)
@@ -140,7 +139,7 @@ def test_generated_values_are_not_rounded_by_autocast(unet):
 
 @pytest.mark.parametrize("generator", ["modulation", "low_rank"])
 def test_compiled_network_gives_the_same_outputs(unet, generator):
-    network = HyperNetwork(unet("plain", 2), RESIDUAL[generator], LatentTable(2))
+    network = HyperNetwork(unet("plain", 2), RESIDUAL[generator], 2)
     compiled = torch.compile(network, backend="aot_eager", fullgraph=True)
     x, latents = torch.randn(2, 1, 16, 16), torch.randn(2, 2, requires_grad=True)
     for ours, theirs in zip(compiled(x, latents), network(x, latents), strict=True):

@@ -125,31 +125,43 @@ def test_an_unknown_cluster_gets_those_of_the_fold():
         choose("cluster:0", FOLDS[:1], StyleBook())
 
 
-def test_the_mode_of_several_folds_is_the_largest_style_that_all_have():
-    chosen = choose("mode", FOLDS, StyleBook((SMALL, LARGE, LONE)))
-    assert [latent.coordinates.tolist() for latent in chosen] == [[0.5, 0.25], [15, 15]]
-    assert [latent.style for latent in chosen] == ["large", "large"]
-    assert "mode of these folds: style large" in str(chosen[0])
+@pytest.mark.parametrize("folds", [FOLDS, FOLDS[:1], FOLDS[1:], FOLDS[::-1]])
+def test_the_mode_is_the_largest_style_that_all_folds_of_the_book_have_whichever_predict(folds):
+    chosen = choose("mode", folds, StyleBook((SMALL, LARGE, LONE)))
+    expected = {"0": [0.5, 0.25], "1": [15, 15]}
+    assert [latent.coordinates.tolist() for latent in chosen] == [expected[fold.fold] for fold in folds]
+    assert {latent.style for latent in chosen} == {"large"}
+    assert {latent.origin for latent in chosen} == {"mode: style large (case medoid_large)"}
 
 
-def test_the_mode_of_one_fold_stays_its_densest_latent():
-    (chosen,) = choose("mode", FOLDS[:1])
-    assert chosen.coordinates.tolist() == [0.1, 0.0]
-    assert chosen.style is None
+def test_the_latent_before_styles_were_found_is_shown_with_the_mode():
+    # The densest of the four latents, by hand: that of case b lies 0.1 from two others.
+    assert str(choose("mode", FOLDS[:1])[0]).endswith("; before styles were found: (0.1000, 0.0000), case b")
 
 
-@pytest.mark.parametrize("book", [None, StyleBook((LONE,))])
-def test_without_a_shared_style_each_fold_has_its_own_mode(book):
+@pytest.mark.parametrize("book", [None, StyleBook(), StyleBook((LONE, style("other", 3, {"1": (1.0, 1.0)}, {"1": 2})))])
+def test_without_a_shared_style_each_fold_has_its_own_densest_latent(book):
     chosen = choose("mode", FOLDS, book)
     assert [latent.coordinates.tolist() for latent in chosen] == [[0.1, 0.0], [10.1, 10.0]]
     assert {latent.style for latent in chosen} == {None}
 
 
-def test_the_mode_takes_no_style_of_another_checkpoint_nor_a_fitted_one():
+def test_a_fold_that_the_book_does_not_serve_has_no_mode():
+    with pytest.raises(HyperSORTError, match=r"its largest style, lone, which is known in fold 0 and not in fold 1;"):
+        choose("mode", FOLDS, StyleBook((LONE,)))
+    assert choose("mode", FOLDS[:1], StyleBook((LONE,)))[0].style == "lone"
+    trained_on = record("1", 10.5)
+    with pytest.raises(HyperSORTError, match="style large was found in another checkpoint of fold 1"):
+        choose("mode", [FOLDS[0], trained_on])
+    assert choose("case:b", [FOLDS[0], trained_on])[1].coordinates.tolist() == [10.6, 10.5]
+
+
+def test_a_fitted_style_is_no_mode():
     fitted = Style("fitted", SMALL.folds, ("x",) * 30, "fitted")
     assert {latent.style for latent in choose("mode", FOLDS, StyleBook((fitted,)))} == {None}
-    trained_on = record("1", 10.5)
-    assert {latent.style for latent in choose("mode", [FOLDS[0], trained_on])} == {None}
+    # Nor does it take part in which folds the book has.
+    only_in_0 = Style("fitted", {"9": SMALL.folds["0"]}, (), "fitted")
+    assert {latent.style for latent in choose("mode", FOLDS, StyleBook((SMALL, only_in_0)))} == {"small"}
 
 
 def test_coordinates_of_another_dimension_are_damage():

@@ -48,6 +48,19 @@ def test_plain_weights_become_the_style_at_the_origin(tiny_nnunet, tmp_path):
     assert len(ours.table) == 4
 
 
+def test_weights_that_were_not_made_for_it_are_refused_by_what_to_do(tiny_nnunet, tmp_path):
+    nnunet = tiny_nnunet()
+    plain, other = checkpoint_of(nnunet, nnUNetTrainer), checkpoint_of(nnunet, config=LOW_RANK)
+    ours = nnunet.trainer()
+    ours.initialize()
+    before = {name: value.clone() for name, value in ours.hypernetwork.state_dict().items()}
+    for source, said in ((plain, "are of plain nnU-Net, without a generator"), (other, "do not fit this training")):
+        with pytest.raises(HyperSORTError, match=rf"`-pretrained_weights` {said}.*`hypersort pretrained CHECKPOINT"):
+            load_pretrained_weights(ours.network, str(source))
+    for name, value in ours.hypernetwork.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
 @pytest.mark.parametrize("fold", [0, 1, "all"])
 def test_one_file_serves_every_fold_of_nnunets_own_command(tiny_nnunet, tmp_path, fold, capsys):
     nnunet = tiny_nnunet()

@@ -14,7 +14,7 @@ from nnunetv2_hypersort.handover.export import export_style
 from nnunetv2_hypersort.latents import LatentChoice
 from nnunetv2_hypersort.model import ModelFolder, load_preprocessed
 from nnunetv2_hypersort.model.case_images import CaseImages
-from nnunetv2_hypersort.prediction.checks import latents_of_prediction
+from nnunetv2_hypersort.prediction.predicting_model import PredictingModel
 
 DATASET = "Dataset901_Tiny"
 
@@ -40,7 +40,7 @@ def change(model: Path, **plans) -> None:
 
 
 def predict(model: Path) -> object:
-    return latents_of_prediction(model, [0], LatentChoice.parse("mode"), checkpoint_name="checkpoint_final.pth")
+    return PredictingModel.open(model, [0], LatentChoice(), checkpoint_name="checkpoint_final.pth")
 
 
 def test_plans_do_not_lead_to_cases_inside_the_model(styled_model, tmp_path, monkeypatch):

@@ -277,11 +277,10 @@ def test_another_network_than_the_planned_one_is_refused(quick, tmp_path, monkey
     from torch import nn
 
     from nnunetv2_hypersort.trainers import HyperSORTTrainer
-    from nnunetv2_hypersort.trainers.hypersort.planned_network import PlannedHyperNetwork
 
     build = HyperSORTTrainer.build_network_architecture
 
-    def with_other_nonlinearity(*args, **options) -> PlannedHyperNetwork:
+    def with_other_nonlinearity(*args, **options) -> nn.Module:
         network = build(*args, **options)
         for module in network.modules():
             for name, child in module.named_children():

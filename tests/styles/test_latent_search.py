@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from nnunetv2_hypersort.fitting.latent_search import LatentLoss, find_latent
-from nnunetv2_hypersort.hypernetwork import HyperNetwork, LatentTable, ModulationGenerator
+from nnunetv2_hypersort.hypernetwork import HyperNetwork, ModulationGenerator
 
 WIDTH = 0.2
 SQUARE = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
@@ -67,7 +67,7 @@ def test_equal_training_latents_leave_one_place():
 def test_the_gradient_is_that_of_the_loss_and_no_weight_moves():
     torch.manual_seed(0)
     primary = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.InstanceNorm2d(4, affine=True), torch.nn.GELU())
-    network = HyperNetwork(primary, lambda _, affine: ModulationGenerator(affine, 2, 8), LatentTable(2))
+    network = HyperNetwork(primary, lambda _, affine: ModulationGenerator(affine, 2, 8), 2)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
@@ -92,7 +92,7 @@ def test_the_gradient_is_that_of_the_loss_and_no_weight_moves():
 
 def test_a_loss_that_is_not_finite_is_passed_over():
     primary = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.InstanceNorm2d(4, affine=True))
-    network = HyperNetwork(primary, lambda _, affine: ModulationGenerator(affine, 2, 8), LatentTable(2))
+    network = HyperNetwork(primary, lambda _, affine: ModulationGenerator(affine, 2, 8), 2)
     patch = (torch.full((1, 1, 8, 8), torch.nan), torch.zeros(1, 4, 6, 6))
     loss = LatentLoss(network, torch.nn.functional.mse_loss, [[patch]])
     assert loss(np.zeros(2)) == np.inf

@@ -10,7 +10,7 @@ import torch
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.latents import LatentChoice, StyleBook
 from nnunetv2_hypersort.model import ModelFolder
-from nnunetv2_hypersort.prediction.checks import latents_of_prediction
+from nnunetv2_hypersort.prediction.predicting_model import PredictingModel
 
 
 def edit_checkpoint(path, change) -> None:
@@ -161,7 +161,7 @@ def test_other_plans_than_those_of_the_training_are_refused(trained_model, file,
     (trained_model / file).write_text(json.dumps(content))
     for use in (
         lambda: ModelFolder.open(trained_model),
-        lambda: latents_of_prediction(
+        lambda: PredictingModel.open(
             trained_model, [0], LatentChoice.parse("mode"), checkpoint_name="checkpoint_final.pth"
         ),
     ):

@@ -132,19 +132,6 @@ def test_a_crafted_checkpoint_runs_nothing(trained_model, make_trainer, tmp_path
     assert not mark.exists()
 
 
-def test_nnunets_own_reading_in_a_prediction_runs_nothing(trained_model, tmp_path, monkeypatch):
-    # As if the file were exchanged after it was looked at.
-    mark = tmp_path / "mark"
-    path = trained_model / "fold_0" / "checkpoint_final.pth"
-    content = torch.load(path, weights_only=False)
-    content["trap"] = MakesFolder(mark)
-    torch.save(content, path)
-    monkeypatch.setattr("nnunetv2_hypersort.prediction.predict.latents_of_prediction", lambda *_args, **_more: [])
-    with pytest.raises(Exception, match="mkdir"):
-        predict_from_model_folder(trained_model, "unused", tmp_path / "out", device="cpu")
-    assert not mark.exists()
-
-
 def test_stock_prediction_notices_changed_weights(trained_model):
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 

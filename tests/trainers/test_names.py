@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.hypernetwork import LatentTable
-from nnunetv2_hypersort.hypernetwork.latent_table import encode_json
+from nnunetv2_hypersort.hypernetwork.conditioning.latent_table import encode_json
 from nnunetv2_hypersort.latents import FoldRecord, LatentChoice, check_style_name
 from nnunetv2_hypersort.nnunet.plans import refuse_other_plans
 from nnunetv2_hypersort.trainers.hypersort import run_files

@@ -1,6 +1,7 @@
 """nnU-Net's predictor with a model that has styles."""
 
 import json
+import shutil
 import warnings
 
 import pytest
@@ -9,9 +10,10 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.latents import StyleBook
+from nnunetv2_hypersort.latents import FoldRecord, LatentChoice, StyleBook
 from nnunetv2_hypersort.model import ModelFolder
 from nnunetv2_hypersort.prediction import latent_for_prediction, predict_from_model_folder
+from nnunetv2_hypersort.prediction.predicting_model import PredictingModel
 
 ONE_PROCESS = {"num_processes_preprocessing": 1, "num_processes_segmentation_export": 1, "device": "cpu"}
 
@@ -32,17 +34,39 @@ def test_a_style_is_the_right_network_of_each_fold(styled_model, latent, case):
         assert styled["folds"][fold]["origin"] == f"style {latent[-1]} (case {case})"
 
 
-def test_the_mode_over_folds_is_the_largest_style_without_a_warning(styled_model):
+@pytest.mark.parametrize("folds", [(0, 1), (1,)])
+def test_the_mode_is_the_largest_style_without_a_warning(styled_model, folds, capsys):
+    densest = ModelFolder.open(styled_model).fold(folds[-1]).record.mode()[0]
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="The mode of each fold")
-        account = account_of(styled_model, "mode")
+        account = account_of(styled_model, "mode", folds)
     assert account["latent"] == "mode"
-    assert {entry["origin"] for entry in account["folds"].values()} == {
-        "mode of these folds: style A (case phantom_004)"
-    }
+    assert {entry["origin"] for entry in account["folds"].values()} == {"mode: style A (case phantom_004)"}
+    assert f"case {densest}\n" in capsys.readouterr().out
+
+
+def test_without_styles_the_modes_of_several_folds_come_with_a_warning(styled_model, preprocessed, tmp_path):
     ModelFolder.open(styled_model).write_book(StyleBook())
     with pytest.warns(UserWarning, match="The mode of each fold is used"):
         account_of(styled_model, "mode")
+    with pytest.warns(UserWarning, match="The mode of each fold is used"):
+        PredictingModel.open(styled_model, [0, 1], LatentChoice(), checkpoint_name="checkpoint_final.pth")
+
+
+def test_a_fold_without_the_style_that_is_the_mode_is_refused(styled_model, tmp_path):
+    shutil.copytree(styled_model / "fold_1", styled_model / "fold_2")
+    checkpoint = styled_model / "fold_2" / "checkpoint_final.pth"
+    content = torch.load(checkpoint, weights_only=False)
+    weights = content["network_weights"]
+    weights["record"] = FoldRecord.encode("2", {})
+    del weights["checksum"]
+    torch.save(content, checkpoint)
+    for predict in (
+        lambda: account_of(styled_model, "mode", (2,)),
+        lambda: predict_from_model_folder(styled_model, "in", tmp_path / "out", folds=(0, 2), device="cpu"),
+    ):
+        with pytest.raises(HyperSORTError, match="largest style, A, which is known in fold 0, 1 and not in fold 2"):
+            predict()
 
 
 def test_a_cluster_is_counted_within_its_fold(styled_model):

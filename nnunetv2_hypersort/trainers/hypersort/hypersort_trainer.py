@@ -12,12 +12,13 @@ from torch import nn
 
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.latents import LATENT_VARIABLE, FoldRecord, LatentChoice, StyleBook, choose_latents
+from nnunetv2_hypersort.nnunet import insides
 from nnunetv2_hypersort.settings import LatentStart, Settings, SystemSettings
 from nnunetv2_hypersort.trainers.base.base_trainer import BaseTrainer
 from nnunetv2_hypersort.trainers.hypersort import latent_schedule, run_files
 from nnunetv2_hypersort.trainers.hypersort.latent_training import LatentTraining
-from nnunetv2_hypersort.trainers.hypersort.planned_network import PlannedHyperNetwork
 from nnunetv2_hypersort.trainers.hypersort.training_cases import cases_with_latents, held_out_cases
+from nnunetv2_hypersort.trainers.hypersort.weight_translator import for_training, translating
 
 
 class HyperSORTTrainer(LatentTraining):
@@ -42,8 +43,8 @@ class HyperSORTTrainer(LatentTraining):
         The latents come when a training starts or a checkpoint is loaded: nnU-Net takes `-pretrained_weights` in
         between, and wants every tensor of the file in the shape that the network has then.
         """
-        super().initialize()
-        self.hypernetwork.for_prediction = False
+        with insides.built_network_becomes(self, for_training):
+            super().initialize()
         self.table = self.hypernetwork.latents
 
     @staticmethod
@@ -54,14 +55,14 @@ class HyperSORTTrainer(LatentTraining):
         num_output_channels: int,
         enable_deep_supervision: bool = True,
     ) -> nn.Module:
-        """Build the planned network, wrapped; nnU-Net calls this for training and for prediction."""
-        primary = nnUNetTrainer.build_network_architecture(
+        """Build the planned network, which takes the weights of a training, too; nnU-Net calls this for prediction.
+
+        A training puts generator and latents around it. A subclass may change the network that this returns in place.
+        """
+        network = nnUNetTrainer.build_network_architecture(
             plans_manager, configuration_manager, num_input_channels, num_output_channels, enable_deep_supervision
         )
-        network = PlannedHyperNetwork.from_plans(primary, plans_manager.plans)
-        if not enable_deep_supervision:
-            network.freeze_lower_heads()
-        return network
+        return translating(network, plans_manager.plans, configuration_manager.configuration)
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
         groups = [
@@ -168,7 +169,9 @@ class HyperSORTTrainer(LatentTraining):
                 f"{', '.join(next_stages)} learns from, and that is segmented at the mode; unset the variable, or "
                 f"segment the images with `hypersort predict`."
             )
-        book = StyleBook.read(Path(self.output_folder_base) / "plans.json") if asked else None
+        # The mode is the densest latent here, whatever styles were found since: stages of a cascade stay comparable.
+        at_mode = LatentChoice.parse(asked) == LatentChoice()
+        book = None if at_mode else StyleBook.read(Path(self.output_folder_base) / "plans.json")
         latent = choose_latents(LatentChoice.parse(asked), [self._fold_record()], book)[0]
         self.print_to_log_file(f"Validating with {latent}")
         self.print_to_log_file(

@@ -19,7 +19,9 @@ from nnunetv2_hypersort.nnunet.checkpoints import read_checkpoint, write_checkpo
 from nnunetv2_hypersort.nnunet.plans import PLANS_SECTION, read_plans
 from nnunetv2_hypersort.settings import CONFIG_VARIABLE, Settings
 from nnunetv2_hypersort.trainers.base import stored_settings
+from nnunetv2_hypersort.trainers.hypersort.hypersort_trainer import HyperSORTTrainer
 from nnunetv2_hypersort.trainers.hypersort.planned_network import PlannedHyperNetwork
+from nnunetv2_hypersort.trainers.hypersort.weight_translator import for_training
 
 HEAD = ".seg_layers."
 """What nnU-Net's names of segmentation heads contain; it does not take their weights over."""
@@ -105,16 +107,16 @@ def _network_to_be_trained(
         raise HyperSORTError(f"{folder / plans}.json has no configuration {configuration}; it has {planned}.")
     dataset_json = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
     chosen = manager.get_configuration(configuration)
-    network = recursive_find_trainer_class_by_name(trainer).build_network_architecture(
+    kind = recursive_find_trainer_class_by_name(trainer)
+    if not issubclass(kind, HyperSORTTrainer):
+        raise HyperSORTError(f"{trainer} is no HyperSORT trainer; nnU-Net's own take checkpoints as they are.")
+    architecture = (
         manager,
         chosen,
         determine_num_input_channels(manager, chosen, dataset_json),
         manager.get_label_manager(dataset_json).num_segmentation_heads,
     )
-    if not isinstance(network, PlannedHyperNetwork):
-        raise HyperSORTError(f"{trainer} is no HyperSORT trainer; nnU-Net's own take checkpoints as they are.")
-    network.for_prediction = False
-    return network, settings
+    return for_training(kind.build_network_architecture(*architecture), *architecture), settings
 
 
 def _refuse_other_settings(settings: Settings, checkpoint: Mapping[str, Any], source: object) -> None:

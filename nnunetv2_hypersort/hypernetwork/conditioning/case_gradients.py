@@ -11,7 +11,6 @@ _SUM_ENTRIES = 2**21
 _SAMPLES_PER_DIRECTION = 3
 _FLOOR = 1e-4
 _CHANGE = 0.25
-_RIDGE = 1e-3
 _SEED = 2506
 
 
@@ -146,19 +145,3 @@ class CaseGradients(nn.Module):
             if buffer is not None and isinstance(saved, torch.Tensor) and saved.dim() == buffer.dim():
                 setattr(self, name, buffer.new_zeros(saved.shape))
         super()._load_from_state_dict(state_dict, prefix, *args)
-
-
-def fit_code(code: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-    """The matrix M for which code @ M comes nearest to `wanted` (ridge regression).
-
-    Args:
-        code: Shape (n, width).
-        wanted: Shape (n, outputs).
-
-    Returns:
-        Shape (width, outputs).
-    """
-    exact = code.double()
-    penalty = _RIDGE * len(exact) * torch.eye(exact.shape[1], dtype=exact.dtype, device=exact.device)
-    solution: torch.Tensor = torch.linalg.solve(exact.T @ exact + penalty, exact.T @ wanted.double())
-    return solution.to(wanted)
