@@ -23,9 +23,9 @@ from playwright.sync_api import sync_playwright
 from scipy.ndimage import gaussian_filter
 
 from nnunetv2_hypersort.latents.plane import LatentPlane
+from nnunetv2_hypersort.ranking.ranking_table import RankedCase
 from nnunetv2_hypersort.report.content import (
     Column,
-    Ranked,
     ReportContent,
     ShownFold,
     ShownStyle,
@@ -86,7 +86,7 @@ def generated_content(count: int) -> ReportContent:
         )
     quality = np.sort(rng.beta(5, 1, count))
     reason = "isolated latent; loss higher than that of 97 % of the cases of its style"
-    ranking = {case: Ranked(float(q), reason, "0 1") for case, q in zip(cases, quality, strict=True)}
+    ranking = {case: RankedCase(case, float(q), "", ("0", "1"), reason) for case, q in zip(cases, quality, strict=True)}
     site = Column("site", {case: f"site {rng.integers(12)}" for case in cases})
     age = Column("age", {case: str(rng.integers(18, 90)) for case in cases})
     pictures = dict(zip(cases, _generated_pictures(rng, count), strict=True))

@@ -20,8 +20,8 @@ from benchmarks.style_recovery.style_latents import read_style_latents
 from nnunetv2_hypersort.model import ModelFolder
 from nnunetv2_hypersort.ranking.rank import rank_cases
 from nnunetv2_hypersort.ranking.ranking_table import RankedCase
+from nnunetv2_hypersort.styles.clustering import FoldClusters
 from nnunetv2_hypersort.styles.finding import find_styles
-from nnunetv2_hypersort.styles.fold_clusters import FoldClusters
 from nnunetv2_hypersort.styles.found_styles import FoundStyles
 
 Content = dict[str, Any]

@@ -13,7 +13,7 @@ from benchmarks.style_recovery.protocol import Run
 from benchmarks.style_recovery.records import latents_file
 from nnunetv2_hypersort.latents import LatentChoice
 from nnunetv2_hypersort.model import ModelFolder, TrainedFold
-from nnunetv2_hypersort.styles.fold_clusters import FoldClusters
+from nnunetv2_hypersort.styles.clustering import FoldClusters
 from nnunetv2_hypersort.styles.style_latent import style_latent
 
 NO_LATENT = "none"

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--continue_prediction", "--c", action="store_true", help="leave cases alone that are already segmented"
     )
-    parser.add_argument("-device", "--device", default="cuda", help="cuda, cpu or mps (default: %(default)s)")
+    parser.add_argument("-device", default="cuda", help="cuda, cpu or mps (default: %(default)s)")
     parser.add_argument(
         "-step_size", type=float, default=0.5, help="step of the sliding window, in patches (default: %(default)s)"
     )

@@ -53,6 +53,8 @@ def run(args: argparse.Namespace) -> None:
         predict=not args.no_predictions,
         device=usable_device(args.device),
     )
+    for fold, words in ranking.provisional.items():
+        print(f"PROVISIONAL: fold {fold} is at {words}.")
     flagged = ranking.flagged
     print(f"{len(flagged)} of {len(ranking.cases)} cases have a quality below {args.threshold:g}.")
     for case in flagged[:_SHOWN]:

@@ -32,8 +32,9 @@ def run(args: argparse.Namespace) -> None:
     if args.cases < 0:
         raise HyperSORTError(f"--cases is {args.cases}; give 0 or more.")
 
+    from nnunetv2_hypersort.latents.styles_file import STYLES_FILE
     from nnunetv2_hypersort.nnunet.devices import usable_device
-    from nnunetv2_hypersort.styles.finding import STYLES_FILE, find_styles
+    from nnunetv2_hypersort.styles.finding import find_styles
 
     device = usable_device(args.device)
     found = find_styles(args.model, folds=args.f, checkpoint_name=args.chk, cases=args.cases, device=device)

@@ -10,7 +10,9 @@ from typing import Any, NoReturn
 from nnunetv2_hypersort.errors import HyperSORTError
 
 
-def read_json(path: str | os.PathLike[str], *, what: str, allow_nan: bool = False) -> Any:
+def read_json(
+    path: str | os.PathLike[str], *, what: str, allow_nan: bool = False, allow_undecodable: bool = False
+) -> Any:
     """Read a JSON file in UTF-8, with or without a byte order mark.
 
     Stricter than Python's own reader where that one is silent about a mistake: a key that stands twice in one object
@@ -21,6 +23,8 @@ def read_json(path: str | os.PathLike[str], *, what: str, allow_nan: bool = Fals
         path: The file.
         what: What the file has to be, for error messages, such as "the dataset.json of an nnU-Net v2 data set".
         allow_nan: Whether `NaN` and `Infinity` may stand for numbers, as in what nnU-Net writes.
+        allow_undecodable: Whether text may hold halves of surrogate pairs, as names of files that are no UTF-8 do in
+            what we write ourselves.
 
     Returns:
         The content.
@@ -46,7 +50,7 @@ def read_json(path: str | os.PathLike[str], *, what: str, allow_nan: bool = Fals
             parse_constant=None if allow_nan else _refuse_number,
             parse_float=float if allow_nan else _finite,
         )
-        if "\\u" in text:
+        if "\\u" in text and not allow_undecodable:
             json.dumps(content, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise HyperSORTError(f"{path} holds half a surrogate pair, no text; mend it, or give {what}.") from None

@@ -12,14 +12,15 @@ import numpy as np
 import torch
 
 from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.files.locks import locked
 from nnunetv2_hypersort.files.writable import printed_if_unsaved, require_writable
 from nnunetv2_hypersort.fitting.fitted_latent import Fit, FittedLatent
 from nnunetv2_hypersort.fitting.latent_search import LatentLoss, find_latent
 from nnunetv2_hypersort.fitting.new_cases import NewCase, load_new_cases, with_ignore_label
 from nnunetv2_hypersort.images.label_comparison import dice_per_label
 from nnunetv2_hypersort.latents import FoldRecord, LatentChoice, Style, StyleBook, StyleInFold, choose_latents
-from nnunetv2_hypersort.latents.typicality import typicality
-from nnunetv2_hypersort.model.fitted_book import changing_styles, keep_fitted, with_fitted
+from nnunetv2_hypersort.latents.density import typicality
+from nnunetv2_hypersort.latents.styles_file import LOCK_SECONDS, STYLES_FILE, with_fitted_styles
 from nnunetv2_hypersort.model.model_folder import ModelFolder
 from nnunetv2_hypersort.model.patches import labelled_patches
 from nnunetv2_hypersort.model.planned_model import PlannedModel
@@ -68,14 +69,16 @@ def fit_latents(
         The latents, and the Dice of each case at the mode, at its best style and at the fitted latent.
 
     Raises:
-        HyperSORTError: See `ModelFolder.open` and `load_new_cases`; the name of the style cannot be used or exists, or
-            there are several latents to save as one; the output folder exists or cannot be made.
+        HyperSORTError: See `ModelFolder.open` and `load_new_cases`; a fold has not placed its latents
+            yet; the name of the style cannot be used or exists, or there are several latents to save as one; the output
+            folder exists or cannot be made.
     """
     if not 0 <= beyond < math.inf:
         raise HyperSORTError(f"`--beyond {beyond}` is not a share; give 0 or more, such as 0.25.")
     model = ModelFolder.open(model_folder, folds=folds, checkpoint_name=checkpoint_name)
     planned = with_ignore_label(model.planned) if partly_annotated else model.planned
-    book = with_fitted(model, model.book)
+    model.refuse_folds_without_places()
+    book = with_fitted_styles(model.path, model.book)
     if save_as is not None:
         # Refused before the work is done, not after.
         require_writable(model.path)
@@ -104,15 +107,11 @@ def fit_latents(
                 fit.write(Path(output))
     if save_as is not None:
         records = {fold.record.fold: fold.record for fold in model.folds}
-        places = {
-            latent.fold: StyleInFold(latent.coordinates, None, records[latent.fold].fingerprint) for latent in fitted
-        }
-        with printed_if_unsaved(fit.markdown), changing_styles(model):
+        places = {latent.fold: StyleInFold.of(records[latent.fold], latent.coordinates) for latent in fitted}
+        with printed_if_unsaved(fit.markdown), locked(model.path / STYLES_FILE, wait=LOCK_SECONDS):
             # Read again: other styles may have been written during the fit.
-            book = with_fitted(model, StyleBook.read(model.path / "plans.json"))
-            book = _with_fitted(book, Style(save_as, places, origin="fitted"))
-            keep_fitted(model, book)
-            model.write_book(book)
+            book = with_fitted_styles(model.path, model.book)
+            model.write_book(_with_fitted(book, Style(save_as, places, origin="fitted")))
     return fit
 
 

@@ -93,12 +93,13 @@ def export_style(
         What was written.
 
     Raises:
-        HyperSORTError: The folder is not that of a trained model, a fold is not finished, the style is unknown, not in
-            all of the folds or of other checkpoints, the output exists, the trainer builds another network than plain
-            nnU-Net, or data that the validation needs are gone.
+        HyperSORTError: The folder is not that of a trained model, a fold is not finished or has not placed its latents
+            yet, the style is unknown, not in all of the folds or of other checkpoints, the output exists, the trainer
+            builds another network than plain nnU-Net, or data that the validation needs are gone.
         OSError: The output cannot be written.
     """
     model = ModelFolder.open(model_folder, folds=folds, checkpoint_name=checkpoint_name)
+    model.refuse_folds_without_places()
     choice = LatentChoice.parse(f"style:{style}")
     latents = choose_latents(choice, [fold.record for fold in model.folds], model.book)
     plans = plain_plans(model.plans, style)
@@ -177,6 +178,8 @@ def _describe(model: ModelFolder, style: str, latents: Sequence[ChosenLatent], v
                 "latent": [float(value) for value in latent.coordinates],
                 "origin": latent.origin,
                 "fingerprint": fold.record.fingerprint,
+                "weights": fold.record.weights,
+                "settings": fold.record.settings,
                 "epochs": fold.epoch,
             }
             for fold, latent in zip(model.folds, latents, strict=True)

@@ -94,6 +94,7 @@ def harmonise_labels(
     if (destination / "dataset.json").exists():
         raise HyperSORTError(f"{destination} is a dataset already; move it away or choose another folder.")
     model = ModelFolder.open(model_folder, folds=folds, checkpoint_name=checkpoint_name)
+    model.refuse_folds_without_places()
     model.book.find(style)
     fold_of = held_out_folds(model)
     serving = [fold for fold in model.folds if fold.name in fold_of.values()]
@@ -215,6 +216,8 @@ def _describe(
                 "latent": [float(value) for value in latent.coordinates],
                 "origin": latent.origin,
                 "fingerprint": fold.record.fingerprint,
+                "weights": fold.record.weights,
+                "settings": fold.record.settings,
                 "cases": list(fold.validation_cases),
             }
             for fold, latent in zip(folds, latents, strict=True)

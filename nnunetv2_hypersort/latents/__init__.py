@@ -2,8 +2,8 @@
 
 from nnunetv2_hypersort.latents.choice import LATENT_VARIABLE, LatentChoice, choose_latents
 from nnunetv2_hypersort.latents.chosen_latent import ChosenLatent
+from nnunetv2_hypersort.latents.density import densest_latent
 from nnunetv2_hypersort.latents.fold_record import FoldRecord, fold_order
-from nnunetv2_hypersort.latents.mode import densest_latent
 from nnunetv2_hypersort.latents.style_book import Style, StyleBook, StyleInFold, check_style_name
 
 __all__ = [

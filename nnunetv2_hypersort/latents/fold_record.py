@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
@@ -11,7 +12,9 @@ import torch
 
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.hypernetwork.conditioning.latent_table import decode_json, encode_json
-from nnunetv2_hypersort.latents.mode import densest_latent
+from nnunetv2_hypersort.latents.density import densest_latent
+from nnunetv2_hypersort.latents.identity import FoldIdentity, settings_fingerprint
+from nnunetv2_hypersort.nnunet.checksum import CHECKSUM_KEY
 from nnunetv2_hypersort.nnunet.names import is_fold_name, is_path_part
 
 RECORD_KEY = "record"
@@ -28,6 +31,8 @@ class FoldRecord:
         visits: Shape (cases,): how often each case was drawn.
         held_out: For each fold of the split the cases it does not train on; a case that stands nowhere here is
             training data of every fold.
+        weights: SHA-256 of the weights as the checkpoint states it, hexadecimal; empty if it does not.
+        settings: `settings_fingerprint` of the training; empty if unknown.
     """
 
     fold: str
@@ -35,14 +40,33 @@ class FoldRecord:
     latents: np.ndarray
     visits: np.ndarray
     held_out: Mapping[str, Sequence[str]]
+    weights: str = ""
+    settings: str = ""
 
     @classmethod
-    def from_network_weights(cls, weights: Mapping[str, Any], *, source: str = "the checkpoint") -> "FoldRecord":
+    def from_checkpoint(cls, content: Mapping[str, Any], *, source: str = "the checkpoint") -> "FoldRecord":
+        """Read the record from a checkpoint, with the settings of the training.
+
+        Args:
+            content: What `read_checkpoint` read.
+            source: Where it comes from; named in errors.
+
+        Raises:
+            HyperSORTError: See `from_network_weights`.
+        """
+        settings = settings_fingerprint(content["init_args"].get("plans"))
+        return cls.from_network_weights(content["network_weights"], source=source, settings=settings)
+
+    @classmethod
+    def from_network_weights(
+        cls, weights: Mapping[str, Any], *, source: str = "the checkpoint", settings: str = ""
+    ) -> "FoldRecord":
         """Read the record from the network weights of a checkpoint.
 
         Args:
             weights: The state dict of a HyperSORT network.
             source: Where the weights come from; named in errors.
+            settings: `settings_fingerprint` of the training, if that is known.
 
         Raises:
             HyperSORTError: The weights are not those of a HyperSORT trainer, or the record is damaged.
@@ -52,6 +76,7 @@ class FoldRecord:
             case_ids = _checked_case_ids(decode_json(weights["latents.encoded_ids"]))
             latents = weights["latents.values"].detach().cpu().double().numpy()
             visits = weights["latents.visits"].detach().cpu().numpy()
+            checksum = weights[CHECKSUM_KEY].cpu().numpy().tobytes().hex() if CHECKSUM_KEY in weights else ""
         except KeyError:
             raise HyperSORTError(
                 f"{source} holds no latents: it was not trained with a HyperSORT trainer. "
@@ -69,9 +94,19 @@ class FoldRecord:
                 f"The latents in {source} are damaged: {len(case_ids)} cases, table of shape {latents.shape}, "
                 f"{int((~np.isfinite(latents)).sum())} values not finite; take another checkpoint."
             )
-        return cls(record.get("fold", ""), case_ids, latents, visits, record.get("held_out", {}))
+        return cls(record.get("fold", ""), case_ids, latents, visits, record.get("held_out", {}), checksum, settings)
+
+    @cached_property
+    def rows(self) -> Mapping[str, int]:
+        """The row of each training case."""
+        return {case: row for row, case in enumerate(self.case_ids)}
 
     @property
+    def identity(self) -> FoldIdentity:
+        """What styles of this fold depend on."""
+        return FoldIdentity(self.fingerprint, self.weights, self.settings)
+
+    @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of cases and latents, hexadecimal: checkpoints with the same fingerprint have the same latents."""
         digest = hashlib.sha256(json.dumps([list(self.case_ids), list(self.latents.shape)]).encode())
@@ -85,15 +120,15 @@ class FoldRecord:
 
     def was_drawn(self, case_id: str) -> bool:
         """Whether a training case was ever drawn; before that its latent is noise."""
-        return bool(self.visits[self.case_ids.index(case_id)] > 0)
+        return bool(self.visits[self.rows[case_id]] > 0)
 
     def latent_of(self, case_id: str) -> np.ndarray:
         """The latent of a training case, shape (dim,).
 
         Raises:
-            ValueError: The case was not trained in this fold.
+            KeyError: The case was not trained in this fold.
         """
-        latent: np.ndarray = self.latents[self.case_ids.index(case_id)]
+        latent: np.ndarray = self.latents[self.rows[case_id]]
         return latent
 
     def mode(self) -> tuple[str, np.ndarray]:
@@ -106,12 +141,12 @@ class FoldRecord:
         return self.case_ids[row], self.latents[row]
 
     def folds_that_train(self, case_id: str) -> list[str]:
-        """The folds of the split that have a case as training data; empty for a case the split does not know."""
-        known = set(self.case_ids).union(*self.held_out.values())
-        if case_id not in known:
+        """The folds that have a case as training data, as far as the split says; empty for one it does not know."""
+        is_ours = case_id in self.rows
+        if not is_ours and not any(case_id in cases for cases in self.held_out.values()):
             return []
         folds = [fold for fold, cases in self.held_out.items() if case_id not in cases]
-        return folds or [self.fold]
+        return folds if not is_ours or self.fold in folds else [*folds, self.fold]
 
 
 def _checked_record(record: Any) -> Mapping[str, Any]:

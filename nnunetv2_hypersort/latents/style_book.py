@@ -3,12 +3,13 @@
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast, get_args
 
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.latents.fold_record import FoldRecord
+from nnunetv2_hypersort.latents.identity import FoldIdentity
 from nnunetv2_hypersort.nnunet.names import is_fold_name, is_path_part
 from nnunetv2_hypersort.nnunet.plans import PLANS_SECTION, read_plans
 
@@ -29,12 +30,29 @@ class StyleInFold:
             out what that one still draws; or None.
         fingerprint: `FoldRecord.fingerprint` of the checkpoint.
         cluster: The number of the cluster in this fold, counted from 0, or None for a fitted style.
+        weights: `FoldRecord.weights` of the checkpoint; empty in a book of version 1.
+        settings: `FoldRecord.settings` of the checkpoint; empty in a book of version 1.
     """
 
     coordinates: tuple[float, ...]
     case_id: str | None
     fingerprint: str
     cluster: int | None = None
+    weights: str = ""
+    settings: str = ""
+
+    @classmethod
+    def of(
+        cls, record: FoldRecord, coordinates: Sequence[float], case_id: str | None = None, cluster: int | None = None
+    ) -> "StyleInFold":
+        """A style at some coordinates of a fold, tied to the checkpoint that the record was read from."""
+        place = tuple(float(value) for value in coordinates)
+        return cls(place, case_id, record.fingerprint, cluster, record.weights, record.settings)
+
+    @property
+    def identity(self) -> FoldIdentity:
+        """The checkpoint it was found in."""
+        return FoldIdentity(self.fingerprint, self.weights, self.settings)
 
 
 @dataclass(frozen=True)
@@ -59,7 +77,7 @@ class Style:
     def serves(self, record: FoldRecord) -> bool:
         """Whether the style was found in this very checkpoint."""
         there = self.folds.get(record.fold)
-        return there is not None and there.fingerprint == record.fingerprint
+        return there is not None and there.identity.agrees_with(record.identity)
 
 
 @dataclass(frozen=True)
@@ -101,14 +119,25 @@ class StyleBook:
             HyperSORTError: The styles are damaged.
         """
         section = plans.get(PLANS_SECTION)
-        entries = section.get(STYLES_KEY, []) if isinstance(section, Mapping) else []
+        try:
+            return cls.from_entries(section.get(STYLES_KEY, []) if isinstance(section, Mapping) else [])
+        except (ValueError, HyperSORTError) as error:
+            raise HyperSORTError(
+                f"The styles in {source} are damaged ({error}); run `hypersort styles MODEL` again."
+            ) from error
+
+    @classmethod
+    def from_entries(cls, entries: Any) -> "StyleBook":
+        """Read the book from its entries in the plans or in `styles.json`.
+
+        Raises:
+            ValueError: They are damaged.
+            HyperSORTError: A name cannot be that of a style, or stands there twice.
+        """
         try:
             return cls(tuple(_style_from_json(entry) for entry in entries))
-        except (KeyError, TypeError, ValueError, AttributeError, HyperSORTError) as error:
-            raise HyperSORTError(
-                f"The styles in {source} are damaged ({type(error).__name__}: {error}); run `hypersort styles MODEL` "
-                f"again."
-            ) from error
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{type(error).__name__}: {error}") from error
 
     @classmethod
     def read(cls, plans_file: str | os.PathLike[str]) -> "StyleBook":
@@ -121,23 +150,7 @@ class StyleBook:
 
     def to_plans_section(self) -> list[dict[str, Any]]:
         """The book in JSON types, as it stands in the plans under `hypersort`, `styles`."""
-        return [
-            {
-                "name": style.name,
-                "origin": style.origin,
-                "cases": list(style.cases),
-                "folds": {
-                    fold: {
-                        "coordinates": list(there.coordinates),
-                        "case": there.case_id,
-                        "fingerprint": there.fingerprint,
-                        "cluster": there.cluster,
-                    }
-                    for fold, there in style.folds.items()
-                },
-            }
-            for style in self.styles
-        ]
+        return [style_to_json(style) for style in self.styles]
 
     def find(self, name: str) -> Style:
         """The style of a name.
@@ -178,6 +191,22 @@ class StyleBook:
         found = {style.folds[fold].cluster: style for style in self.styles if fold in style.folds}
         return {number: found[number] for number in sorted(number for number in found if number is not None)}
 
+    def style_of_cases(self, fold: str | None = None) -> dict[str, str]:
+        """The name of the style that each case is drawn in; cases of no style are absent.
+
+        A case that several styles list, as clusters of single folds do, is of the one with most folds, then of the
+        largest.
+
+        Args:
+            fold: Only styles of this fold; None takes all.
+        """
+        styles = [style for style in self.styles if style.origin == "clusters" and fold in (None, *style.folds)]
+        found: dict[str, str] = {}
+        for style in sorted(styles, key=lambda style: -len(style.folds)):
+            for case in style.cases:
+                found.setdefault(case, style.name)
+        return found
+
 
 def check_style_name(name: str) -> None:
     """Refuse what cannot be the name of a style.
@@ -191,23 +220,75 @@ def check_style_name(name: str) -> None:
         )
 
 
+def style_to_json(style: Style, *, case_key: str = "case") -> dict[str, Any]:
+    """A style in JSON types.
+
+    Args:
+        style: The style.
+        case_key: Under what name the medoid stands in each fold.
+    """
+    return {
+        "name": style.name,
+        "origin": style.origin,
+        "cases": list(style.cases),
+        "folds": {
+            fold: {
+                "coordinates": list(there.coordinates),
+                case_key: there.case_id,
+                "cluster": there.cluster,
+                **_identity_to_json(there.identity),
+            }
+            for fold, there in style.folds.items()
+        },
+    }
+
+
+def _identity_to_json(identity: FoldIdentity) -> dict[str, Any]:
+    if identity.version == 1:
+        return {"fingerprint": identity.latents}
+    return {
+        "identity_version": identity.version,
+        "fingerprint": identity.latents,
+        "weights": identity.weights,
+        "settings": identity.settings,
+    }
+
+
 def _style_from_json(entry: Mapping[str, Any]) -> Style:
-    origin = entry["origin"]
+    # The first version of styles.json held styles of clusters alone.
+    origin = entry.get("origin", "clusters")
     if origin not in get_args(StyleOrigin):
         raise ValueError(f"unknown origin {origin!r}")
     folds = {str(fold): _style_in_fold_from_json(there) for fold, there in entry["folds"].items()}
-    unnamed = [case for case in entry["cases"] if not is_path_part(case)] + [
-        fold for fold in folds if not is_fold_name(fold)
-    ]
-    if unnamed:
-        raise ValueError(f"{unnamed[0]!r} is no case or fold")
-    return Style(entry["name"], folds, tuple(entry["cases"]), cast(StyleOrigin, origin))
+    cases = entry["cases"]
+    if not isinstance(cases, list) or not all(is_path_part(case) for case in cases):
+        raise ValueError(f"the cases of {entry['name']} are no list of names")
+    if unknown := [fold for fold in folds if not is_fold_name(fold)]:
+        raise ValueError(f"{unknown[0]!r} is no fold")
+    return Style(_text(entry["name"]), folds, tuple(cases), cast(StyleOrigin, origin))
 
 
 def _style_in_fold_from_json(entry: Mapping[str, Any]) -> StyleInFold:
     coordinates = tuple(float(value) for value in entry["coordinates"])
     if not coordinates or not all(math.isfinite(value) for value in coordinates):
         raise ValueError(f"coordinates {coordinates} are not finite numbers")
-    if entry["case"] is not None and not is_path_part(entry["case"]):
-        raise ValueError(f"{entry['case']!r} is no case")
-    return StyleInFold(coordinates, entry["case"], entry["fingerprint"], entry["cluster"])
+    medoid = entry["medoid"] if "medoid" in entry else entry["case"]
+    if medoid is not None and not is_path_part(medoid):
+        raise ValueError(f"{medoid!r} is no case")
+    cluster = entry["cluster"]
+    if cluster is not None and (isinstance(cluster, bool) or not isinstance(cluster, int) or cluster < 0):
+        raise ValueError(f"{cluster!r} is no number of a cluster")
+    return StyleInFold(
+        coordinates,
+        medoid,
+        _text(entry["fingerprint"]),
+        cluster,
+        _text(entry.get("weights", "")),
+        _text(entry.get("settings", "")),
+    )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is no text")
+    return value

@@ -3,23 +3,25 @@
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.files import changing_json
 from nnunetv2_hypersort.images.labels import LabelTable
 from nnunetv2_hypersort.latents import StyleBook, fold_order
 from nnunetv2_hypersort.latents.style_book import STYLES_KEY
+from nnunetv2_hypersort.latents.styles_file import StylesFile, read_styles, write_book, write_styles
 from nnunetv2_hypersort.model.planned_model import PlannedModel
+from nnunetv2_hypersort.model.progress import FINAL_CHECKPOINT, progress_of_fold
 from nnunetv2_hypersort.model.trained_fold import TrainedFold
 from nnunetv2_hypersort.nnunet.checkpoints import read_checkpoint
 from nnunetv2_hypersort.nnunet.components import refuse_foreign_components
 from nnunetv2_hypersort.nnunet.planned_size import refuse_larger_network
 from nnunetv2_hypersort.nnunet.plans import PLANS_SECTION, read_dataset_json, read_plans, refuse_other_plans
 from nnunetv2_hypersort.settings import Settings
+from nnunetv2_hypersort.trainers.base.newest_checkpoint import newest_checkpoint
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ class ModelFolder:
         path: str | os.PathLike[str],
         *,
         folds: Sequence[int | str] | None = None,
-        checkpoint_name: str = "checkpoint_final.pth",
+        checkpoint_name: str = FINAL_CHECKPOINT,
+        unfinished: bool = False,
         trusted_packages: Sequence[str] = (),
     ) -> "ModelFolder":
         """Open a trained model.
@@ -54,6 +57,8 @@ class ModelFolder:
             folds: Fold numbers, or `all`; None takes every numbered fold that has the checkpoint (`all` if there is
                 no other), and warns of those whose training is not finished.
             checkpoint_name: File name of the checkpoint in each fold folder.
+            unfinished: Whether a fold without the final checkpoint is opened with its newest complete one, with a
+                warning that tells its epoch: a fold that was asked for, or all where none is finished.
             trusted_packages: Packages whose classes the plans may name as network and layers, besides PyTorch's and
                 nnU-Net's (see `refuse_untrusted_classes`).
 
@@ -65,7 +70,7 @@ class ModelFolder:
         path = Path(path)
         plans = read_plans(path / "plans.json")
         dataset_json = read_dataset_json(path / "dataset.json")
-        checkpoints = _checkpoints(path, folds, checkpoint_name)
+        checkpoints = _checkpoints(path, folds, checkpoint_name, unfinished)
         contents = [(file, read_checkpoint(file)) for file in checkpoints]
         configuration, trainer_name = _the_same_training(contents)
         for file, content in contents:
@@ -81,7 +86,10 @@ class ModelFolder:
         if settings is None:
             raise HyperSORTError(f"{path / 'plans.json'} holds no HyperSORT settings; put that of the training back.")
         _refuse_other_settings(settings, path, contents)
-        return cls(path, planned, settings, trained)
+        model = cls(path, planned, settings, trained)
+        for name, progress in model.provisional.items() if unfinished else ():
+            warnings.warn(f"PROVISIONAL: fold {name} of {path} is at {progress}.", stacklevel=2)
+        return model
 
     @property
     def plans(self) -> dict[str, Any]:
@@ -109,20 +117,71 @@ class ModelFolder:
         return LabelTable.from_dataset_json(self.dataset_json, str(self.path / "dataset.json")).targets
 
     @property
-    def book(self) -> StyleBook:
-        """The styles of the model, as they stood in `plans.json` when it was opened or were written since."""
-        return StyleBook.from_plans(self.plans, source=str(self.path / "plans.json"))
+    def provisional(self) -> dict[str, str]:
+        """By the name of the fold how far its training has come, for the folds in which that is not the end."""
+        return {fold.name: str(fold.progress) for fold in self.folds if fold.progress.is_provisional}
 
-    def write_book(self, book: StyleBook) -> None:
-        """Write the styles into `plans.json`, from where they reach nnU-Net's predictor; all else stays as it is.
+    def with_places(self) -> "ModelFolder":
+        """This model with only those folds whose latents have places; warns of the others.
 
         Raises:
-            HyperSORTError: The file cannot be read any more.
+            HyperSORTError: There is none.
+        """
+        placed = tuple(fold for fold in self.folds if fold.progress.has_places)
+        without = [fold for fold in self.folds if not fold.progress.has_places]
+        if not placed:
+            self.refuse_folds_without_places()
+        for fold in without:
+            warnings.warn(f"Fold {fold.name} of {self.path} is at {fold.progress}; it is left out.", stacklevel=2)
+        return replace(self, folds=placed)
+
+    def refuse_folds_without_places(self) -> None:
+        """Raise if the latents of a fold say nothing about its cases yet.
+
+        Raises:
+            HyperSORTError: The fold is named, and how far it has come.
+        """
+        for fold in self.folds:
+            if not fold.progress.has_places:
+                raise HyperSORTError(
+                    f"Fold {fold.name} of {self.path} is at {fold.progress}, so its latents and styles are not known "
+                    f"yet; train on (nnUNetv2_train ... --c), or choose other folds with `-f`."
+                )
+
+    @property
+    def styles(self) -> StylesFile:
+        """The styles of the model as they stand in its folder now, and what was written about them.
+
+        Raises:
+            HyperSORTError: See `read_styles`.
+        """
+        return read_styles(self.path)
+
+    @property
+    def book(self) -> StyleBook:
+        """The styles of the model, as they stand in its folder now.
+
+        Raises:
+            HyperSORTError: See `read_styles`.
+        """
+        return self.styles.book
+
+    def write_book(self, book: StyleBook, content: Mapping[str, Any] | None = None) -> None:
+        """Write the styles into `styles.json`, and from there into `plans.json`, by which they reach nnU-Net.
+
+        Args:
+            book: The styles.
+            content: All that stands in `styles.json`; None keeps what it says about styles of the same names.
+
+        Raises:
+            HyperSORTError: A file cannot be read any more.
             OSError: It cannot be written.
         """
-        with changing_json(self.path / "plans.json") as plans:
-            for content in (plans, self.plans):
-                content.setdefault(PLANS_SECTION, {})[STYLES_KEY] = book.to_plans_section()
+        if content is None:
+            write_book(self.path, book)
+        else:
+            write_styles(self.path, content, book)
+        self.plans.setdefault(PLANS_SECTION, {})[STYLES_KEY] = book.to_plans_section()
 
     def fold(self, name: int | str) -> TrainedFold:
         """An opened fold by its name.
@@ -150,27 +209,49 @@ class ModelFolder:
         return _dataset_folder("nnUNet_raw", self.dataset_name)
 
 
-def _checkpoints(path: Path, folds: Sequence[int | str] | None, checkpoint_name: str) -> list[Path]:
+def _checkpoints(path: Path, folds: Sequence[int | str] | None, checkpoint_name: str, unfinished: bool) -> list[Path]:
     begun = sorted((folder.name.removeprefix("fold_") for folder in path.glob("fold_*")), key=fold_order)
     finished = [name for name in begun if (path / f"fold_{name}" / checkpoint_name).is_file()]
+    able = finished
+    if unfinished and checkpoint_name == FINAL_CHECKPOINT:
+        able = [name for name in begun if any((path / f"fold_{name}").glob("checkpoint_*.pth"))]
     if folds is None:
-        numbered = [name for name in finished if name.isdigit()]
-        unfinished = [name for name in begun if name.isdigit() and name not in numbered]
-        if numbered and unfinished:
+        chosen = _numbered(finished or able)
+        left_out = [name for name in _numbered(begun) if name.isdigit() and name not in chosen]
+        if left_out and chosen and chosen != ["all"]:
             warnings.warn(
-                f"Fold {', '.join(unfinished)} of {path} has no {checkpoint_name} and is left out.", stacklevel=3
+                f"Fold {', '.join(left_out)} of {path} has no {checkpoint_name} and is left out.", stacklevel=3
             )
-        chosen = numbered or finished
     else:
         chosen = sorted({str(fold) for fold in folds}, key=fold_order)
-    missing = [name for name in chosen if name not in finished]
+    missing = [name for name in chosen if name not in able]
     if missing or not chosen:
         which = f"fold {', '.join(missing)} of {path}" if missing else f"any fold of {path}"
         raise HyperSORTError(
-            f"There is no {checkpoint_name} in {which}; folds with one: {', '.join(finished) or 'none'}. Finish the "
-            f"training (nnUNetv2_train ... --c), choose other folds with `-f` or another checkpoint with `-chk`."
+            f"There is no {checkpoint_name} in {which}; folds with one: {', '.join(finished) or 'none'}. "
+            f"{_how_far(path, missing or begun)}Finish the training (nnUNetv2_train ... --c), choose other folds with "
+            f"`-f` or another checkpoint with `-chk`."
         )
-    return [path / f"fold_{name}" / checkpoint_name for name in chosen]
+    return [
+        path / f"fold_{name}" / checkpoint_name if name in finished else newest_checkpoint(path / f"fold_{name}")[0]
+        for name in chosen
+    ]
+
+
+def _numbered(names: Sequence[str]) -> list[str]:
+    return [name for name in names if name.isdigit()] or list(names)
+
+
+def _how_far(path: Path, folds: Sequence[str]) -> str:
+    said = []
+    for name in folds:
+        try:
+            progress = progress_of_fold(path / f"fold_{name}")
+        except HyperSORTError:
+            continue  # it is no reason why another checkpoint could not be had
+        if progress.checkpoint:
+            said.append(f"Fold {name} is at {progress}. ")
+    return "".join(said)
 
 
 def _the_same_training(contents: Sequence[tuple[Path, Mapping[str, Any]]]) -> tuple[str, str]:

@@ -10,6 +10,7 @@ import numpy as np
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.latents import FoldRecord
 from nnunetv2_hypersort.model.planned_model import PlannedModel
+from nnunetv2_hypersort.model.progress import Progress, progress_of_checkpoint
 from nnunetv2_hypersort.nnunet.checkpoints import read_checkpoint
 from nnunetv2_hypersort.nnunet.checksum import refuse_changed_weights
 from nnunetv2_hypersort.trainers.hypersort.planned_network import PlannedHyperNetwork
@@ -31,6 +32,7 @@ class TrainedFold:
         history_epochs: Shape (entries,): number of epochs finished at each entry.
         mirror_axes: Axes over which nnU-Net averages predictions of the mirrored image (test-time augmentation).
         planned: Plans, dataset and configuration.
+        progress: How far the training had come.
     """
 
     name: str
@@ -43,6 +45,7 @@ class TrainedFold:
     history_epochs: np.ndarray
     mirror_axes: tuple[int, ...] | None
     planned: PlannedModel = field(repr=False)
+    progress: Progress
 
     @classmethod
     def from_checkpoint(cls, path: Path, content: Mapping[str, Any], planned: PlannedModel) -> "TrainedFold":
@@ -54,15 +57,21 @@ class TrainedFold:
             planned: Plans, dataset and configuration of the model.
 
         Raises:
-            HyperSORTError: The checkpoint is of another trainer, or damaged.
+            HyperSORTError: The checkpoint is of another trainer or another fold, or damaged.
         """
         weights = content["network_weights"]
-        record = FoldRecord.from_network_weights(weights, source=str(path))
+        record = FoldRecord.from_checkpoint(content, source=str(path))
+        name = path.parent.name.removeprefix("fold_")
+        if record.fold not in ("", name):
+            raise HyperSORTError(
+                f"{path} is a checkpoint of fold {record.fold}, so which cases it trained on would be told wrongly; "
+                f"put it into the folder fold_{record.fold}."
+            )
         try:
             losses = weights["latents.loss"].double().numpy().copy()
             axes = content.get("inference_allowed_mirroring_axes")
             return cls(
-                name=path.parent.name.removeprefix("fold_"),
+                name=name,
                 folder=path.parent,
                 checkpoint=path,
                 record=record,
@@ -72,6 +81,7 @@ class TrainedFold:
                 history_epochs=weights["latents.history_epochs"].numpy().copy(),
                 mirror_axes=None if axes is None else tuple(int(axis) for axis in axes),
                 planned=planned,
+                progress=progress_of_checkpoint(path, content),
             )
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise HyperSORTError(

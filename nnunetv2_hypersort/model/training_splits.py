@@ -49,12 +49,9 @@ def read_splits(model: ModelFolder) -> Splits:
             f"The splits of {model.dataset_name} are gone; set nnUNet_preprocessed to the folder that holds "
             f"{model.dataset_name} with its {SPLITS_FILE}."
         )
-    known = sorted({*record.case_ids}.union(*record.held_out.values()))
+    known = {*record.case_ids}.union(*record.held_out.values())
     return [
-        {
-            "train": [case for case in known if case not in record.held_out[name]],
-            "val": sorted(record.held_out[name]),
-        }
+        {"train": sorted(known.difference(record.held_out[name])), "val": sorted(record.held_out[name])}
         for name in names
     ]
 
@@ -67,6 +64,7 @@ def splits_or_none(model: ModelFolder, cases: Collection[str] | None = None) -> 
         return None
     if cases is None:
         return splits
+    cases = set(cases)
     return [{part: [case for case in split[part] if case in cases] for part in ("train", "val")} for split in splits]
 
 
@@ -83,6 +81,7 @@ def write_splits_without(path: str | os.PathLike[str], splits: Splits, flagged: 
         OSError: It cannot be written.
     """
     check_splits_file(path)
+    flagged = set(flagged)
     kept: Sequence[dict[str, list[str]]] = [
         {"train": [case for case in split["train"] if case not in flagged], "val": split["val"]} for split in splits
     ]

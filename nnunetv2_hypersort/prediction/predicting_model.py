@@ -10,8 +10,9 @@ import torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.latents import ChosenLatent, FoldRecord, LatentChoice, StyleBook, choose_latents
+from nnunetv2_hypersort.latents import ChosenLatent, FoldRecord, LatentChoice, choose_latents
 from nnunetv2_hypersort.latents.prediction_identity import PredictionIdentity
+from nnunetv2_hypersort.latents.styles_file import read_styles
 from nnunetv2_hypersort.model.planned_model import PlannedModel
 from nnunetv2_hypersort.nnunet.checkpoints import read_checkpoint
 from nnunetv2_hypersort.nnunet.checksum import refuse_changed_weights
@@ -89,7 +90,7 @@ class PredictingModel:
             latents = _no_latents(list(weights), choice)
         else:
             records = [FoldRecord.from_network_weights(state, source=str(path)) for path, state in weights.items()]
-            latents = choose_latents(choice, records, StyleBook.from_plans(plans, source=str(plans_file)))
+            latents = choose_latents(choice, records, read_styles(model_folder).book)
             if choice == LatentChoice():
                 warn_of_modes(latents)
         digests = [refuse_changed_weights(state, source=str(path)) for path, state in weights.items()]

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from nnunetv2_hypersort.ranking.fold_evidence import CaseEvidence
 from nnunetv2_hypersort.ranking.quality import OUTLYING, mean_of_known, quality
@@ -10,7 +10,7 @@ from nnunetv2_hypersort.ranking.ranking_table import RankedCase
 
 
 def summarise_case(
-    case: str, evidence: Mapping[str, CaseEvidence], style_name: Callable[[str, int], str | None]
+    case: str, evidence: Mapping[str, CaseEvidence], style: str | None, provisional: str = ""
 ) -> RankedCase:
     """Sum up what the folds say about a case.
 
@@ -20,12 +20,15 @@ def summarise_case(
     Args:
         case: Case identifier.
         evidence: By the name of the fold, at least one.
-        style_name: Gives the name of a cluster of a fold; empty for no style, None if the fold's have no names.
+        style: The name of its style; empty if it has none, None for a case that no fold trained on: it is counted to
+            the style that fits best.
+        provisional: How far the folds had come, where that is not the end of their training.
     """
     trained = {fold: found for fold, found in evidence.items() if not found.held_out}
     held_out = {fold: found for fold, found in evidence.items() if found.held_out}
-    named = (style_name(fold, found.cluster) for fold, found in (trained or held_out).items())
-    names = Counter(name for name in named if name is not None)
+    if style is None:
+        fitting = Counter(found.best_style for found in held_out.values() if found.best_style)
+        style = fitting.most_common(1)[0][0] if fitting else ""
     parts = {
         "disagreement": _mean(
             _mean(*(found.disagreement_z for found in trained.values())),
@@ -39,7 +42,7 @@ def summarise_case(
     return RankedCase(
         case=case,
         quality=float(quality(outlyingness)),
-        style=names.most_common(1)[0][0] if names else "",
+        style=style,
         folds=tuple(trained),
         reason=_reason(parts, evidence),
         held_out=tuple(held_out),
@@ -50,6 +53,7 @@ def summarise_case(
         loss_z=parts["loss"],
         isolation_z=parts["isolation"],
         disagreement_z=parts["disagreement"],
+        provisional=provisional,
     )
 
 

@@ -11,17 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial import cKDTree
 from scipy.special import expit
 
 from nnunetv2_hypersort.images.overlap import compute_dice
+from nnunetv2_hypersort.latents.density import isolation
 
 Reals = NDArray[np.float64]
 
 OUTLYING = 3.5
 """From so many robust standard deviations a value is an outlier (Iglewicz and Hoaglin 1993, modified z-scores)."""
 
-_NEIGHBOUR = 5
 # Fewer cases of a style tell too little of what is usual there; and a few errors of one kind could pass for a style.
 _LEAST_GROUP = 10
 # Normal distribution: the standard deviation is so many times the median absolute deviation.
@@ -52,12 +51,12 @@ class Outlyingness:
 
 
 def outlyingness(
-    latents: ArrayLike, losses: ArrayLike, styles: ArrayLike, disagreement: ArrayLike | None = None
+    latents: ArrayLike | None, losses: ArrayLike, styles: ArrayLike, disagreement: ArrayLike | None = None
 ) -> Outlyingness:
     """Compare the training cases of one fold with each other.
 
     Args:
-        latents: Shape (n, dim).
+        latents: Shape (n, dim); None while they say nothing of their cases, as in a warm-up.
         losses: Shape (n,): running mean of the training loss; not-a-number for a case that was never drawn, whose
             latent counts for nothing.
         styles: Shape (n,), integer: the style of each case, best that whose prediction fits its label best (an
@@ -71,7 +70,8 @@ def outlyingness(
     losses, styles = np.asarray(losses, float), np.asarray(styles)
     drawn = np.isfinite(losses)
     distances = np.full(len(losses), np.nan)
-    distances[drawn] = isolation(np.asarray(latents, float)[drawn])
+    if latents is not None:
+        distances[drawn] = isolation(np.asarray(latents, float)[drawn])
     unknown = np.full(len(losses), np.nan)
     return Outlyingness(
         robust_z(losses, styles, least_deviation=_LEAST_DEVIATION["loss"]),
@@ -136,20 +136,6 @@ def mean_agreement(per_label: ArrayLike) -> Reals:
     per_label = np.asarray(per_label, float)
     mean = mean_of_known(np.moveaxis(per_label, 2, 0))
     return np.asarray(np.where(np.isnan(mean), 1.0, mean))
-
-
-def isolation(latents: ArrayLike) -> Reals:
-    """Distance of each latent to the 5th nearest other one (fewer, if there are fewer), shape (n,).
-
-    Args:
-        latents: Shape (n, dim).
-    """
-    latents = np.asarray(latents, float)
-    neighbour = min(_NEIGHBOUR, len(latents) - 1)
-    if neighbour < 1:
-        return np.zeros(len(latents))
-    distances, _ = cKDTree(latents).query(latents, k=[neighbour + 1])
-    return np.asarray(distances[:, 0], float)
 
 
 def robust_z(

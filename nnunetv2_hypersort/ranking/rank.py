@@ -1,9 +1,8 @@
 """Rank the training cases of a model by the quality of their labels."""
 
 import os
-import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +10,16 @@ import numpy as np
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files.progress import progress_bar
 from nnunetv2_hypersort.files.writable import printed_if_unsaved, require_writable
+from nnunetv2_hypersort.latents import StyleBook
 from nnunetv2_hypersort.model.model_folder import ModelFolder
 from nnunetv2_hypersort.model.preprocessed import preprocessed_cases
+from nnunetv2_hypersort.model.progress import Stage
 from nnunetv2_hypersort.model.training_splits import check_splits_file, read_splits, write_splits_without
 from nnunetv2_hypersort.ranking.case_summary import summarise_case
 from nnunetv2_hypersort.ranking.fold_evidence import CaseEvidence, gather_evidence
 from nnunetv2_hypersort.ranking.ignore_mask import IgnoreMaskDataset
 from nnunetv2_hypersort.ranking.ranking_table import RANKING_FILE, RankedCase, format_ranking, write_ranking
+from nnunetv2_hypersort.styles.known_styles import known_styles
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,14 @@ class Ranking:
         threshold: Labels with a lower quality are flagged.
         file: The table that was written.
         notes: What was left out, and what to do about it.
+        provisional: By the name of the fold how far its training has come, where that is not its end.
     """
 
     cases: tuple[RankedCase, ...]
     threshold: float
     file: Path
     notes: tuple[str, ...]
+    provisional: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def flagged(self) -> tuple[RankedCase, ...]:
@@ -61,7 +65,8 @@ def rank_cases(
 
     Args:
         model_folder: nnU-Net's trained-model folder, the one that holds `fold_0`.
-        folds: Fold numbers, or `all`; None takes all that are trained.
+        folds: Fold numbers, or `all`; None takes all that are trained. One that was asked for and is not finished, or
+            all where none is, is taken at its newest checkpoint, and the table is marked as provisional.
         checkpoint_name: File name of the checkpoint in each fold folder.
         threshold: Labels with a lower quality are flagged, in (0, 1). 0.5 means: on average over loss, isolation and
             disagreement, 3.5 robust standard deviations worse than what is usual in the style.
@@ -76,14 +81,16 @@ def rank_cases(
         The ranking.
 
     Raises:
-        HyperSORTError: The folder is not that of a trained model, a fold is not finished, an output exists or cannot be
-            written, or what it needs is gone.
+        HyperSORTError: The folder is not that of a trained model, a fold has no checkpoint or nothing of it was
+            trained yet, `styles.json` is damaged, an output exists or cannot be written, or what it needs is gone.
         OSError: An output cannot be written.
     """
     if not 0 < threshold < 1:
         raise HyperSORTError(f"The threshold is {threshold:g}; give a quality between 0 and 1, such as 0.5.")
-    model = ModelFolder.open(model_folder, folds=folds, checkpoint_name=checkpoint_name)
+    model = ModelFolder.open(model_folder, folds=folds, checkpoint_name=checkpoint_name, unfinished=True)
     require_writable(model.path / RANKING_FILE, *(() if exclude is None else (exclude,)))
+    _refuse_untrained_folds(model)
+    styles, about_styles = known_styles(model)
     known = _known_cases(model)
     predictable, missing = _predictable_cases(model, known) if predict else (set(), "Predictions were left out.")
     splits = None
@@ -94,21 +101,25 @@ def rank_cases(
         raise HyperSORTError(f"Without predictions there are no doubtful voxels to ignore. {missing}")
     dataset = None if ignore_mask is None else IgnoreMaskDataset.prepare(model, ignore_mask)
 
-    evidence = _gather(model, predictable, device=device, progress=progress)
+    evidence = _gather(model, styles.book, predictable, device=device, progress=progress)
     by_case = {
         case: {fold: found[case] for fold, found in evidence.items() if case in found}
         for case in known
         if any(case in found for found in evidence.values())
     }
-    names, naming = _style_names(model)
-    named = {fold for fold, _ in names}
+    style_of = styles.book.style_of_cases()
+    # These could have one; others are counted to the style that fits best.
+    trained = styles.without_style.union(*(fold.record.case_ids for fold in model.folds))
+    provisional = "; ".join(f"fold {fold}: {words}" for fold, words in model.provisional.items())
     cases = [
-        summarise_case(case, found, lambda fold, cluster: names.get((fold, cluster), "" if fold in named else None))
+        summarise_case(case, found, style_of.get(case, "" if case in trained else None), provisional)
         for case, found in by_case.items()
     ]
     cases.sort(key=lambda case: (np.isnan(case.quality), -case.outlyingness, case.case))
-    notes = tuple(note for note in (missing, naming, _about_folds(model, predictable)) if note)
-    ranking = Ranking(tuple(cases), threshold, model.path / RANKING_FILE, notes)
+    notes = tuple(
+        note for note in (missing, *about_styles, *_about_stages(model), _about_folds(model, predictable)) if note
+    )
+    ranking = Ranking(tuple(cases), threshold, model.path / RANKING_FILE, notes, model.provisional)
     flagged = [case.case for case in ranking.flagged]
     with printed_if_unsaved(lambda: format_ranking(ranking.cases)):
         write_ranking(ranking.file, ranking.cases)
@@ -145,34 +156,32 @@ def _predictable_cases(model: ModelFolder, cases: Sequence[str]) -> tuple[set[st
 
 
 def _gather(
-    model: ModelFolder, predictable: set[str], *, device: str, progress: bool
+    model: ModelFolder, book: StyleBook, predictable: set[str], *, device: str, progress: bool
 ) -> dict[str, dict[str, CaseEvidence]]:
     total = sum(len(predictable & {*fold.record.case_ids, *fold.validation_cases}) for fold in model.folds)
     with progress_bar(total, shown=progress) as bar:
         return {
-            fold.name: gather_evidence(model, fold, predictable, device=device, done=bar.update) for fold in model.folds
+            fold.name: gather_evidence(model, fold, book, predictable, device=device, done=bar.update)
+            for fold in model.folds
         }
 
 
-def _style_names(model: ModelFolder) -> tuple[Mapping[tuple[str, int], str], str | None]:
-    """The names of the clusters by fold and number, and what to do if there are none."""
-    command = f"hypersort styles {shlex.quote(str(model.path))}"
-    names = {
-        (fold.name, number): style.name
+def _refuse_untrained_folds(model: ModelFolder) -> None:
+    for fold in model.folds:
+        if fold.progress.stage == Stage.NOTHING:
+            raise HyperSORTError(
+                f"Fold {fold.name} of {model.path} has drawn no case yet, so nothing is known of its labels; train on, "
+                f"or choose other folds with `-f`."
+            )
+
+
+def _about_stages(model: ModelFolder) -> list[str]:
+    return [
+        f"Fold {fold.name} is at {fold.progress}: which latents are isolated and which style a case has is not known "
+        f"yet there; its cases are judged by their loss, and compared with one network for all."
         for fold in model.folds
-        for number, style in model.book.clusters_of(fold.name).items()
-        if style.serves(fold.record)
-    }
-    if names:
-        known = {fold for fold, _ in names}
-        without = [fold.name for fold in model.folds if fold.name not in known]
-        return names, (
-            f"The styles are not known in fold {', '.join(without)}; run `{command}` again." if without else None
-        )
-    if len(model.folds) > 1:
-        return {}, f"The styles have no names over the folds yet; run `{command}` first."
-    fold = model.folds[0]
-    return {(fold.name, number): f"cluster {number}" for number in range(len(fold.record.case_ids))}, None
+        if not fold.progress.has_places
+    ]
 
 
 def _about_folds(model: ModelFolder, predictable: set[str]) -> str | None:

@@ -2,11 +2,16 @@
 
 import math
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
 
+from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files import write_text
-from nnunetv2_hypersort.files.tables import format_table
+from nnunetv2_hypersort.files.tables import format_table, read_table
 
 RANKING_FILE = "case_ranking.csv"
 
@@ -18,8 +23,7 @@ class RankedCase:
     Attributes:
         case: Case identifier.
         quality: Label quality in [0, 1], lower = worse.
-        style: Name of its annotation style, `cluster K` if only one fold was looked at and styles have no names yet;
-            empty for a case of no style.
+        style: Name of its annotation style; empty for a case of no style.
         folds: The folds that trained on it and were looked at.
         reason: What is unusual about it, in words; empty if nothing is.
         held_out: The folds that did not train on it and whose prediction was compared with its label.
@@ -31,6 +35,7 @@ class RankedCase:
         loss_z: Outlyingness of the loss, in robust standard deviations above what is usual in its style.
         isolation_z: The same of the isolation of its latent.
         disagreement_z: The same of 1 - agreement.
+        provisional: How far the folds had come, where that is not the end of their training.
     """
 
     case: str
@@ -46,6 +51,7 @@ class RankedCase:
     loss_z: float = math.nan
     isolation_z: float = math.nan
     disagreement_z: float = math.nan
+    provisional: str = ""
 
 
 def write_ranking(path: str | os.PathLike[str], cases: Sequence[RankedCase]) -> None:
@@ -60,8 +66,68 @@ def write_ranking(path: str | os.PathLike[str], cases: Sequence[RankedCase]) -> 
 def format_ranking(cases: Sequence[RankedCase]) -> str:
     """The text of that table."""
     columns = list(RankedCase.__dataclass_fields__)
+    if not any(case.provisional for case in cases):
+        columns.remove("provisional")
     rows = [[_folds_as_text(getattr(case, column)) for column in columns] for case in cases]
     return format_table(columns, rows, number="{:.5g}".format)
+
+
+@dataclass(frozen=True)
+class RankingTable:
+    """The table, read back.
+
+    Attributes:
+        cases: By their identifiers, in the order of the table.
+        columns: The text of all cells: by column and case; empty cells are absent.
+    """
+
+    cases: Mapping[str, RankedCase]
+    columns: Mapping[str, Mapping[str, str]]
+
+
+def read_ranking(model_folder: str | os.PathLike[str]) -> RankingTable | None:
+    """Read the table that `hypersort rank` wrote into a model folder, or None if there is none.
+
+    Raises:
+        HyperSORTError: The table is damaged.
+    """
+    path = Path(model_folder) / RANKING_FILE
+    if not path.exists():
+        return None
+    remedy = f"run `hypersort rank {shlex.quote(str(model_folder))}` again"
+    table = read_table(path, ("case", "quality"), remedy=remedy)
+    counts = Counter(row["case"] for row in table.rows)
+    if "" in counts:
+        raise HyperSORTError(f"{path} has a row without a value in its column `case`; {remedy}.")
+    if twice := [case for case, count in counts.items() if count > 1]:
+        raise HyperSORTError(f"{path} has more than one row for the case {', '.join(twice[:5])}; {remedy}.")
+    return RankingTable(
+        {row["case"]: _from_cells(row, path, remedy) for row in table.rows},
+        {column: {row["case"]: row[column] for row in table.rows if row[column]} for column in table.columns},
+    )
+
+
+def _from_cells(row: Mapping[str, str], path: Path, remedy: str) -> RankedCase:
+    values: dict[str, Any] = {}
+    for field in fields(RankedCase):
+        cell = row.get(field.name, "")
+        if field.type in (float, "float"):
+            values[field.name] = _number(cell, field.name, path, remedy)
+        elif field.name in ("folds", "held_out"):
+            values[field.name] = tuple(cell.split())
+        else:
+            values[field.name] = cell
+    case = RankedCase(**values)
+    if not math.isnan(case.quality) and not 0 <= case.quality <= 1:
+        raise HyperSORTError(f"{path} has the quality {row['quality']!r}, which is not in [0, 1]; {remedy}.")
+    return case
+
+
+def _number(cell: str, column: str, path: Path, remedy: str) -> float:
+    try:
+        return float(cell) if cell else math.nan
+    except ValueError:
+        raise HyperSORTError(f"{path} has {cell!r} in its column `{column}`, which is no number; {remedy}.") from None
 
 
 def _folds_as_text(value: str | float | tuple[str, ...]) -> str | float:

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from nnunetv2_hypersort.latents.plane import LatentPlane
+from nnunetv2_hypersort.ranking.ranking_table import RankedCase
 
 
 @dataclass(frozen=True)
@@ -79,22 +81,10 @@ class ShownFold:
     history_epochs: np.ndarray
     plane: LatentPlane
 
-
-@dataclass(frozen=True)
-class Ranked:
-    """What `hypersort rank` says of a case.
-
-    Attributes:
-        quality: In [0, 1], lower = worse; not-a-number if unknown.
-        reason: Why; may be empty.
-        folds: The folds that judged it, as the ranking writes them.
-        style: The style that the ranking gives; may be empty.
-    """
-
-    quality: float
-    reason: str = ""
-    folds: str = ""
-    style: str = ""
+    @cached_property
+    def rows(self) -> Mapping[str, int]:
+        """The row of each of its cases."""
+        return {case: row for row, case in enumerate(self.cases)}
 
 
 @dataclass(frozen=True)
@@ -204,6 +194,7 @@ class ReportContent:
         prediction_fold: The fold that the predictions in the pictures are of; empty without predictions.
         lines: Between pairs of styles.
         notes: What could not be drawn.
+        provisional: By the name of the fold how far its training has come, where that is not its end.
     """
 
     dataset: str
@@ -211,12 +202,13 @@ class ReportContent:
     cases: tuple[str, ...]
     folds: tuple[ShownFold, ...]
     styles: tuple[ShownStyle, ...] = ()
-    ranking: Mapping[str, Ranked] = field(default_factory=dict)
+    ranking: Mapping[str, RankedCase] = field(default_factory=dict)
     columns: tuple[Column, ...] = ()
     pictures: Mapping[str, SlicePicture] = field(default_factory=dict)
     prediction_fold: str = ""
     lines: tuple[StyleLine, ...] = ()
     notes: tuple[Note, ...] = ()
+    provisional: Mapping[str, str] = field(default_factory=dict)
 
     def loss_of(self) -> dict[str, float]:
         """The loss of each case, mean over the folds that trained it; cases that were never drawn are absent."""
@@ -228,7 +220,18 @@ class ReportContent:
         return {case: float(np.mean(losses)) for case, losses in found.items()}
 
     def style_of(self) -> dict[str, str]:
-        """The style of each case; cases of no style are absent. What the styles list goes before the ranking."""
+        """The style of each case; cases of no style are absent.
+
+        It is what the styles list. A case that none of the folds trained on may have one by the ranking.
+        """
         names = {style.name for style in self.styles}
-        by_ranking = {case: ranked.style for case, ranked in self.ranking.items() if ranked.style in names}
-        return {**by_ranking, **{case: style.name for style in reversed(self.styles) for case in style.cases}}
+        trained = {case for fold in self.folds for case in fold.cases}
+        by_ranking = {
+            case: ranked.style for case, ranked in self.ranking.items() if ranked.style in names and case not in trained
+        }
+        # As `StyleBook.style_of_cases`: of several the one with most folds, then the largest.
+        found: dict[str, str] = {}
+        for style in sorted(self.styles, key=lambda style: -len(style.folds)):
+            for case in style.cases:
+                found.setdefault(case, style.name)
+        return {**by_ranking, **found}

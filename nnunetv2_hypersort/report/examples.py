@@ -14,9 +14,11 @@ def examples_of(content: ReportContent, style: ShownStyle) -> tuple[str, ...]:
     distances: dict[str, float] = {}
     for fold in content.folds:
         point = style.folds.get(fold.name)
-        for case, latent in zip(fold.cases, fold.latents, strict=True):
-            if point is not None and case in style.cases:
-                distance = math.dist(latent, point.coordinates)
+        if point is None:
+            continue
+        for case in style.cases:
+            if case in fold.rows:
+                distance = math.dist(fold.latents[fold.rows[case]], point.coordinates)
                 distances[case] = min(distance, distances.get(case, math.inf))
     nearest = sorted(style.cases, key=lambda case: distances.get(case, math.inf))
     known = set(content.cases)

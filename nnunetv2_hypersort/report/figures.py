@@ -1,6 +1,7 @@
 """The latent maps of the report as one picture, for a paper or a slide."""
 
 import os
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -36,16 +37,18 @@ def save_map_figure(path: str | os.PathLike[str], content: ReportContent) -> Non
             if content.styles:
                 _draw_styles(row[0], fold, content)
             colours = np.array([numbers.get(case, np.nan) for case in fold.cases])
-            worst = [case for case in content.cases if case in quality and case in fold.cases][:_NAMED_CASES]
+            ranked = (case for case in content.cases if case in quality and case in fold.rows)
+            worst = list(islice(ranked, _NAMED_CASES))
             draw_latent_map(
                 row[-1],
                 fold.latents,
                 colours=colours,
                 colour_label=meaning,
-                marked=[(fold.cases.index(case), case) for case in worst],
+                marked=[(fold.rows[case], case) for case in worst],
             )
             for axes in row:
-                axes.set_title(f"Fold {fold.name}")
+                mark = f", provisional (epoch {fold.epoch})" if fold.name in content.provisional else ""
+                axes.set_title(f"Fold {fold.name}{mark}")
         save_figure(figure, path, dpi=150)
 
 

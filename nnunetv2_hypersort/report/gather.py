@@ -19,7 +19,7 @@ from nnunetv2_hypersort.report.content import (
 from nnunetv2_hypersort.report.examples import examples_of
 from nnunetv2_hypersort.report.pictures import draw_cases
 from nnunetv2_hypersort.report.style_line import draw_lines
-from nnunetv2_hypersort.report.tables import read_columns, read_ranking, read_styles
+from nnunetv2_hypersort.report.tables import read_columns, shown_ranking, shown_styles
 
 
 def gather(model: ModelFolder, *, columns_file: Path | None, minutes: float, device: str) -> ReportContent:
@@ -34,8 +34,13 @@ def gather(model: ModelFolder, *, columns_file: Path | None, minutes: float, dev
     Raises:
         HyperSORTError: A table or the styles are damaged.
     """
-    styles, notes = read_styles(model)
-    ranking, columns, more = read_ranking(model)
+    styles, notes = shown_styles(model)
+    ranking, columns, more = shown_ranking(model.path)
+    notes += [
+        Note(f"The latents of fold {fold.name} mean nothing yet: it is at {fold.progress}.")
+        for fold in model.folds
+        if not fold.progress.has_places
+    ]
     notes += more
     content = ReportContent(
         dataset=model.dataset_name,
@@ -44,6 +49,7 @@ def gather(model: ModelFolder, *, columns_file: Path | None, minutes: float, dev
         folds=tuple(_shown_fold(fold) for fold in model.folds),
         styles=styles,
         ranking=ranking,
+        provisional=model.provisional,
     )
     loss = content.loss_of()
     cases = sorted(content.cases, key=lambda case: (_quality(content, case), -loss.get(case, math.inf), case))

@@ -44,7 +44,7 @@ def render_page(content: ReportContent) -> str:
     )
     ours = "\n".join(_page_file(name) for name in _SCRIPTS)
     scripts = [get_plotlyjs(), f'"use strict";\n(() => {{\n{ours}\n}})();\n']
-    return environment.get_template("report.html.j2").render(
+    page = environment.get_template("report.html.j2").render(
         content=content,
         style_sheet=_page_file("report.css"),
         scripts=scripts,
@@ -56,6 +56,8 @@ def render_page(content: ReportContent) -> str:
         drawn=sum(picture.prediction is not None for picture in content.pictures.values()),
         worst=next((case for case in content.cases if case in content.ranking), None),
     )
+    # Names of files may hold bytes that are no text.
+    return page.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _page_file(name: str) -> str:

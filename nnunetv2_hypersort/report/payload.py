@@ -68,9 +68,9 @@ def page_payload(content: ReportContent) -> dict[str, Any]:
 def _ranked(content: ReportContent, case: str) -> dict[str, Any]:
     ranked = content.ranking.get(case)
     if ranked is None:
-        folds = [fold.name for fold in content.folds if case in fold.cases]
+        folds = [fold.name for fold in content.folds if case in fold.rows]
         return {"quality": None, "reason": "", "folds": " ".join(folds)}
-    return {"quality": _number(ranked.quality), "reason": ranked.reason, "folds": ranked.folds}
+    return {"quality": _number(ranked.quality), "reason": ranked.reason, "folds": " ".join(ranked.folds)}
 
 
 def _fold(fold: ShownFold, content: ReportContent, rows: dict[str, int]) -> dict[str, Any]:

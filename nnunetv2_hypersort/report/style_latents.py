@@ -24,7 +24,7 @@ def nearest_style_latent(fold: TrainedFold, case_id: str, styles: Sequence[Shown
     if not here:
         return fold.record.mode()[1]
     latents = np.array([style.folds[fold.name].coordinates for style in here])
-    if case_id in fold.record.case_ids:
+    if case_id in fold.record.rows:
         row = int(np.argmin(np.linalg.norm(latents - fold.record.latent_of(case_id), axis=1)))
     else:
         row = next((row for row, style in enumerate(here) if case_id in style.cases), 0)

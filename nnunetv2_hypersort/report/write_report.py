@@ -32,7 +32,8 @@ def write_report(
     """Write one HTML file that shows the latents, styles and cases of a model, and loads nothing.
 
     Styles are those that `hypersort styles` found, the order of the cases is that of `hypersort rank`; neither is run
-    here. What cannot be drawn is named on the page, and the rest is drawn.
+    here. Without styles the latents are grouped as `hypersort styles` would do it. What cannot be drawn is named on the
+    page, and the rest is drawn.
 
     Args:
         model: The trained-model folder, or the opened model (then `folds` and `checkpoint_name` do not count).
@@ -59,7 +60,7 @@ def write_report(
     opened = (
         model
         if isinstance(model, ModelFolder)
-        else ModelFolder.open(folder, folds=folds, checkpoint_name=checkpoint_name)
+        else ModelFolder.open(folder, folds=folds, checkpoint_name=checkpoint_name, unfinished=True)
     )
     columns_file = None if metadata is None else Path(metadata)
     require_writable(*files)
@@ -70,7 +71,8 @@ def write_report(
     save_map_figure(picture, content)
     cases = case_table(content)
     write_table(table, list(cases.columns), cases.itertuples(index=False, name=None))
-    return files, content.notes
+    marks = [Note(f"PROVISIONAL: fold {fold} is at {words}.") for fold, words in content.provisional.items()]
+    return files, (*marks, *content.notes)
 
 
 def _output_files(page: Path) -> tuple[Path, Path, Path]:

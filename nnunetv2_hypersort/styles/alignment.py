@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from nnunetv2_hypersort.styles.fold_clusters import FoldClusters
+from nnunetv2_hypersort.styles.clustering import FoldClusters
 
 # A cluster that shares more than half of the cases in either with another can do so with one only: the match is unique.
 _LEAST_OVERLAP = 0.5

@@ -1,12 +1,16 @@
 """Clusters of latents, their number not given: the annotation styles of a fold."""
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse.csgraph import connected_components
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
+
+from nnunetv2_hypersort.latents import FoldRecord
+from nnunetv2_hypersort.styles.medoid import medoid
 
 _LARGEST_MIXTURE = 8
 _CASES_PER_COMPONENT = 5
@@ -16,6 +20,8 @@ _VALLEY = 0.5
 # A component whose peak is below this share of the highest holds scattered cases, not a style.
 _THIN = 0.1
 _STEPS = 41
+# A mixture of eight components is known from so many latents; more cost time and tell nothing.
+_MOST_FITTED = 20_000
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,43 @@ class Clusters:
 
     def __len__(self) -> int:
         return len(self.medoids)
+
+
+@dataclass(frozen=True)
+class FoldClusters:
+    """Clusters of the latents of one fold, by the names of their cases.
+
+    Attributes:
+        fold: Name of the fold.
+        clusters: For each training case that was drawn the number of its cluster, counted from 0; -1 for a case of no
+            cluster.
+        medoids: For each cluster the case in its middle.
+    """
+
+    fold: str
+    clusters: Mapping[str, int]
+    medoids: tuple[str, ...]
+
+    @classmethod
+    def find(cls, record: FoldRecord) -> "FoldClusters":
+        """Cluster the latents of a fold; a case that was never drawn has none and is left out."""
+        rows = np.flatnonzero(record.visits > 0)
+        cases = [record.case_ids[row] for row in rows]
+        if not cases:
+            return cls(record.fold, {}, ())
+        found = find_clusters(record.latents[rows])
+        return cls(
+            record.fold,
+            dict(zip(cases, map(int, found.labels), strict=True)),
+            tuple(cases[row] for row in found.medoids),
+        )
+
+    def __len__(self) -> int:
+        return len(self.medoids)
+
+    def cases_of(self, cluster: int) -> tuple[str, ...]:
+        """The cases of a cluster; of -1 those of no cluster."""
+        return tuple(case for case, number in self.clusters.items() if number == cluster)
 
 
 def find_clusters(latents: np.ndarray) -> Clusters:
@@ -70,6 +113,9 @@ def find_clusters(latents: np.ndarray) -> Clusters:
 
 
 def _fit(points: np.ndarray) -> GaussianMixture:
+    if len(points) > _MOST_FITTED:
+        # In any order but theirs, which may be by hospital.
+        points = np.random.default_rng(0).permutation(points)[:_MOST_FITTED]
     largest = min(_LARGEST_MIXTURE, len(points) // _CASES_PER_COMPONENT)
     with warnings.catch_warnings():
         # The best of five starts is kept, converged or not, as in any use of it.
@@ -109,6 +155,5 @@ def _ordered(labels: np.ndarray, points: np.ndarray) -> Clusters:
     for number, label in enumerate(found):
         rows = np.flatnonzero(labels == label)
         ordered[rows] = number
-        distances = np.linalg.norm(points[rows, None] - points[None, rows], axis=2).sum(axis=1)
-        medoids.append(int(rows[np.argmin(distances)]))
+        medoids.append(int(rows[medoid(points[rows])]))
     return Clusters(ordered, tuple(medoids))

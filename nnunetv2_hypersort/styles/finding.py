@@ -1,34 +1,34 @@
 """Find the annotation styles of a trained model, give them names over all folds, and say how they differ."""
 
-import json
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import replace
 
 import torch
 
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.files import write_json
+from nnunetv2_hypersort.files.locks import locked
 from nnunetv2_hypersort.files.writable import printed_if_unsaved, require_writable
 from nnunetv2_hypersort.images.reading import PIXEL_FORMATS
-from nnunetv2_hypersort.latents import Style, StyleBook, StyleInFold, check_style_name, fold_order
+from nnunetv2_hypersort.latents import Style, fold_order
+from nnunetv2_hypersort.latents.styles_file import (
+    LOCK_SECONDS,
+    STYLES_FILE,
+    set_styles_aside,
+    styles_to_keep,
+    with_fitted_styles,
+)
 from nnunetv2_hypersort.model.case_images import CaseImages
-from nnunetv2_hypersort.model.fitted_book import changing_styles, with_fitted
 from nnunetv2_hypersort.model.model_folder import ModelFolder
-from nnunetv2_hypersort.styles.alignment import align_clusters
+from nnunetv2_hypersort.styles.clustering import FoldClusters
 from nnunetv2_hypersort.styles.counterfactual import contrasts_of_styles
-from nnunetv2_hypersort.styles.fold_clusters import FoldClusters
 from nnunetv2_hypersort.styles.found_styles import FoundStyle, FoundStyles
+from nnunetv2_hypersort.styles.grouping import group_styles
 from nnunetv2_hypersort.styles.label_volumes import describe_label_volumes, label_volumes
-from nnunetv2_hypersort.styles.naming import name_styles
 from nnunetv2_hypersort.styles.style_contrast import StyleContrast
 from nnunetv2_hypersort.styles.style_latent import style_latent
-from nnunetv2_hypersort.styles.votes import vote
 from nnunetv2_hypersort.styles.wording import describe_contrast
-
-STYLES_FILE = "styles.json"
-"""Name of the file with the styles in the trained-model folder."""
 
 _MOST_COMPARED = 3
 _Pair = tuple[str, str]
@@ -44,12 +44,13 @@ def find_styles(
 ) -> FoundStyles:
     """Cluster the latents of each fold, match the clusters over folds, describe the styles, and write them down.
 
-    Writes `styles.json` into the trained-model folder and the styles into its `plans.json`, where predictions look for
-    `style:NAME` and `cluster:K`. Fitted styles that stand there are kept.
+    Writes `styles.json` into the trained-model folder and from there the styles into its `plans.json`, where nnU-Net's
+    predictor looks for `style:NAME` and `cluster:K`. Fitted styles that stand there are kept.
 
     Args:
         model_folder: nnU-Net's trained-model folder, the one that holds `fold_0`, or that folder opened.
-        folds: Fold numbers, or `all`; None takes all whose training is finished.
+        folds: Fold numbers, or `all`; None takes all whose training is finished. One that was asked for and is not
+            finished, or all where none is, is taken at its newest checkpoint, and the styles are marked as provisional.
         checkpoint_name: File name of the checkpoint in each fold folder.
         cases: How many cases are segmented in each style for the descriptions, and at most twice as many for the latent
             of a style that leaves a label out (see `style_latent`); with 0, or where the images are gone, the training
@@ -60,48 +61,35 @@ def find_styles(
         The styles, as they were written.
 
     Raises:
-        HyperSORTError: The folder is not that of a trained model, a fold is missing or not finished, the folds are of
-            different trainings, or the files cannot be written.
+        HyperSORTError: The folder is not that of a trained model, a fold is missing, no fold has placed its latents
+            yet, the folds are of different trainings, a name in `styles.json` cannot be that of a style, or the files
+            cannot be written.
     """
     if isinstance(model_folder, ModelFolder):
         model = model_folder
     else:
-        model = ModelFolder.open(model_folder, folds=folds, checkpoint_name=checkpoint_name)
+        model = ModelFolder.open(model_folder, folds=folds, checkpoint_name=checkpoint_name, unfinished=True)
     require_writable(model.path)
-    clusters = [FoldClusters.find(fold.record) for fold in model.folds]
-    alignment = align_clusters(clusters)
-    votes = vote(clusters, alignment.styles)
-    book = with_fitted(model, model.book)
+    model = model.with_places()
+    kept, damaged = styles_to_keep(model.path)
+    book = kept.book
+    earlier = {
+        style.name: style.cases
+        for style in book.styles
+        if style.origin == "clusters" and style.name not in kept.unmatched
+    }
     taken = [style.name for style in book.styles if style.origin == "fitted"]
-    names = name_styles(votes.cases, _earlier_styles(model), taken)
-    styles = [
-        _style(model, name, members, clusters, of_style, cases, device)
-        for name, members, of_style in zip(names, votes.cases, alignment.styles, strict=True)
-    ]
-    styles.sort(key=lambda style: -len(style.cases))
-    of_fold = {fold.fold: fold for fold in clusters}
-    styles += [
-        _style(
-            model,
-            f"fold_{fold}_cluster_{number}",
-            of_fold[fold].cases_of(number),
-            clusters,
-            {fold: number},
-            cases,
-            device,
-        )
-        for fold, number in alignment.unmatched
-    ]
-    # Votes mean nothing where the folds do not speak of the same styles.
-    undecided = votes.undecided if alignment.consistent else ()
-    described, described_from = _described(model, styles, clusters, cases, device)
+    grouping = group_styles([fold.record for fold in model.folds], earlier, taken)
+    styles = [_with_latents(model, style, grouping.clusters, cases, device) for style in grouping.styles]
+    described, described_from = _described(model, styles, grouping.clusters, cases, device)
     found = FoundStyles(
         folds=tuple(fold.name for fold in model.folds),
         styles=described,
-        alignment=alignment,
-        outliers=votes.outliers,
-        undecided=undecided,
+        alignment=grouping.alignment,
+        outliers=grouping.outliers,
+        undecided=grouping.undecided,
         described_from=described_from,
+        provisional=model.provisional,
     )
     known = {fold for style in book.styles if style.origin == "clusters" for fold in style.folds}
     left_out = sorted(known - set(found.folds), key=fold_order)
@@ -111,12 +99,16 @@ def find_styles(
             f"again with all folds to predict, rank or export with those.",
             stacklevel=2,
         )
+    for problem in damaged:
+        warnings.warn(f"{problem} What could be read elsewhere is kept.", stacklevel=2)
     try:
-        with printed_if_unsaved(found.to_text), changing_styles(model):
+        with printed_if_unsaved(found.to_text), locked(model.path / STYLES_FILE, wait=LOCK_SECONDS):
             # Read again: a style may have been fitted meanwhile.
-            book = with_fitted(model, StyleBook.read(model.path / "plans.json"))
-            write_json(model.path / STYLES_FILE, found.to_json())
-            model.write_book(found.in_book(book))
+            new = found.in_book(with_fitted_styles(model.path, book))
+            if any(str(model.path / STYLES_FILE) in problem for problem in damaged):
+                # Someone may have written into it.
+                set_styles_aside(model.path)
+            model.write_book(new, found.to_json(new))
     except OSError as error:
         raise HyperSORTError(
             f"The styles cannot be written into {model.path} ({error}); make the folder writable and run this again."
@@ -124,44 +116,16 @@ def find_styles(
     return found
 
 
-def _style(
-    model: ModelFolder,
-    name: str,
-    members: Sequence[str],
-    clusters: Sequence[FoldClusters],
-    of_style: Mapping[str, int],
-    cases: int,
-    device: str | torch.device,
+def _with_latents(
+    model: ModelFolder, style: Style, clusters: Sequence[FoldClusters], cases: int, device: str | torch.device
 ) -> Style:
+    of_fold = {one.fold: one for one in clusters}
     there = {}
-    for of_fold in clusters:
-        if of_fold.fold in of_style:
-            fold, cluster = model.fold(of_fold.fold), of_style[of_fold.fold]
-            latent = style_latent(model, fold, of_fold, cluster, cases=2 * cases, device=device)
-            there[of_fold.fold] = StyleInFold(
-                tuple(latent.tolist()), of_fold.medoids[cluster], fold.record.fingerprint, cluster
-            )
-    return Style(name, there, tuple(members))
-
-
-def _earlier_styles(model: ModelFolder) -> dict[str, tuple[str, ...]]:
-    # A training start rewrites plans.json, so names are taken from our own file; a damaged one is replaced.
-    file = Path(model.path / STYLES_FILE)
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        unmatched = content["unmatched"]
-        styles = {
-            str(style["name"]): tuple(style["cases"]) for style in content["styles"] if style["name"] not in unmatched
-        }
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return {}
-    try:
-        for name in styles:
-            check_style_name(name)
-    except HyperSORTError as error:
-        # Users rename styles there: a name that was meant is not thrown away.
-        raise HyperSORTError(f"{file}: {error}") from error
-    return styles
+    for fold, medoid in style.folds.items():
+        assert medoid.cluster is not None
+        latent = style_latent(model, model.fold(fold), of_fold[fold], medoid.cluster, cases=2 * cases, device=device)
+        there[fold] = replace(medoid, coordinates=tuple(latent.tolist()))
+    return replace(style, folds=there)
 
 
 def _described(

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from nnunetv2_hypersort.files.text_tables import plain_columns
 from nnunetv2_hypersort.latents import Style, StyleBook
+from nnunetv2_hypersort.latents.styles_file import style_entry
 from nnunetv2_hypersort.styles.alignment import Agreement, Alignment
 from nnunetv2_hypersort.styles.style_contrast import StyleContrast
 
@@ -32,20 +33,8 @@ class FoundStyle:
     def to_json(self) -> dict[str, Any]:
         """The style in JSON types."""
         return {
-            "name": self.style.name,
-            "size": len(self.style.cases),
+            **style_entry(self.style, self.sizes),
             "description": self.description,
-            "cases": list(self.style.cases),
-            "folds": {
-                fold: {
-                    "medoid": there.case_id,
-                    "coordinates": list(there.coordinates),
-                    "cluster": there.cluster,
-                    "size": self.sizes[fold],
-                    "fingerprint": there.fingerprint,
-                }
-                for fold, there in self.style.folds.items()
-            },
             "compared_with": {
                 other: {"fold": self.contrast_folds[other], **contrast.to_json()}
                 for other, contrast in self.contrasts.items()
@@ -65,6 +54,7 @@ class FoundStyles:
         outliers: Cases that most of their folds put into no cluster.
         undecided: Cases whose folds disagree on their style.
         described_from: Where the descriptions come from, in words.
+        provisional: By the name of the fold how far its training had come, where that was not its end.
     """
 
     folds: tuple[str, ...]
@@ -73,6 +63,7 @@ class FoundStyles:
     outliers: tuple[str, ...]
     undecided: tuple[str, ...]
     described_from: str
+    provisional: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -94,8 +85,12 @@ class FoundStyles:
         fitted = (style for style in book.styles if style.origin == "fitted")
         return StyleBook((*(found.style for found in self.styles), *fitted))
 
-    def to_json(self) -> dict[str, Any]:
-        """All in JSON types, as it stands in `styles.json`."""
+    def to_json(self, book: StyleBook) -> dict[str, Any]:
+        """All in JSON types, as it stands in `styles.json`.
+
+        Args:
+            book: What `in_book` gave; its fitted styles stand behind those found.
+        """
         alignment = self.alignment
         agreement = None
         if alignment.agreement is not None:
@@ -104,7 +99,11 @@ class FoundStyles:
         return {
             "folds": list(self.folds),
             "consistent": alignment.consistent,
-            "styles": [found.to_json() for found in self.styles],
+            "provisional": dict(self.provisional),
+            "styles": [
+                *(found.to_json() for found in self.styles),
+                *(style_entry(style) for style in book.styles if style.origin == "fitted"),
+            ],
             "agreement": agreement,
             "unmatched": list(self.unmatched),
             "outliers": list(self.outliers),
@@ -114,6 +113,7 @@ class FoundStyles:
 
     def to_text(self) -> str:
         """A table of the styles, their descriptions, and what to know about them."""
+        marks = [f"PROVISIONAL: fold {fold} is at {words}." for fold, words in self.provisional.items()]
         rows = [("style", "cases", "folds", "medoid in each fold")]
         for found in self.styles:
             folds = found.style.folds
@@ -123,13 +123,13 @@ class FoundStyles:
             rows.append((found.style.name, str(len(found.style.cases)), " ".join(folds), shown))
         lines = [plain_columns(rows), "", *(f"{found.style.name}: {found.description}" for found in self.styles)]
         lines += ["", *self._remarks()]
-        return "\n".join(lines)
+        return "\n".join([*marks, *lines])
 
     def _remarks(self) -> list[str]:
         remarks = [self.described_from] if len(self.styles) > 1 else []
         alignment = self.alignment
         if not self.styles:
-            remarks.append("No latent was trained yet, so there are no styles.")
+            remarks.append("The latents form no cluster, so there are no styles.")
         elif alignment.agreement is None:
             remarks.append(f"Only fold {self.folds[0]} was looked at, so nothing had to be matched over folds.")
         elif not alignment.consistent:

@@ -13,7 +13,7 @@ from nnunetv2_hypersort.model.model_folder import ModelFolder
 from nnunetv2_hypersort.model.preprocessed import load_preprocessed
 from nnunetv2_hypersort.model.segmenter import FoldSegmenter
 from nnunetv2_hypersort.model.trained_fold import TrainedFold
-from nnunetv2_hypersort.styles.fold_clusters import FoldClusters
+from nnunetv2_hypersort.styles.clustering import FoldClusters
 
 # How far from the other styles, as a share of the distance between them and the medoid.
 _FURTHER = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)

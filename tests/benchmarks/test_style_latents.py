@@ -4,7 +4,7 @@ import numpy as np
 
 from benchmarks.style_recovery.style_latents import latents_of_styles
 from nnunetv2_hypersort.model import ModelFolder
-from nnunetv2_hypersort.styles import fold_clusters as module
+from nnunetv2_hypersort.styles import clustering as module
 from nnunetv2_hypersort.styles.clustering import Clusters
 
 

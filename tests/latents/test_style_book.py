@@ -1,6 +1,7 @@
 """The styles of a model, as they stand in its plans."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -117,3 +118,38 @@ def test_a_style_serves_the_checkpoint_it_was_found_in_only():
     other_fold = FoldRecord("1", record.case_ids, record.latents, record.visits, {})
     assert not style.serves(trained_on)
     assert not style.serves(other_fold)
+
+
+def test_a_style_is_tied_to_weights_and_settings_as_far_as_both_sides_state_them():
+    """Latents settle, and the weights are trained on: the same latents, and another network."""
+    found_in = FoldRecord("0", ("a", "b"), np.array([[0.0, 1.0], [2.0, 3.0]]), np.ones(2, int), {}, "w", "s")
+    style = Style("s", {"0": StyleInFold.of(found_in, (0.0, 1.0), "a", 0)})
+    assert style.serves(found_in)
+    assert not style.serves(replace(found_in, weights="trained on"))
+    assert not style.serves(replace(found_in, settings="others"))
+    # A checkpoint without a checksum, and a book of the first version.
+    assert style.serves(replace(found_in, weights="", settings=""))
+    first = Style("s", {"0": StyleInFold((0.0, 1.0), "a", found_in.fingerprint, 0)})
+    assert first.serves(found_in)
+    assert (first.folds["0"].identity.version, style.folds["0"].identity.version) == (1, 2)
+    assert StyleBook.from_plans({"hypersort": {"styles": StyleBook((style,)).to_plans_section()}}).styles == (style,)
+
+
+def test_a_case_that_several_styles_list_is_of_the_one_with_most_folds():
+    there = StyleInFold((0.0,), None, "f", 0)
+    over_folds = Style("b", {"0": there, "1": there}, ("x", "y"))
+    alone = Style("a", {"1": there}, ("x", "p", "q"))
+    book = StyleBook((alone, over_folds, FITTED))
+    assert book.style_of_cases() == {"x": "b", "y": "b", "p": "a", "q": "a"}
+    assert book.style_of_cases("0") == {"x": "b", "y": "b"}
+
+
+def test_a_case_that_a_fold_held_out_is_served_by_others_alone():
+    record = FoldRecord("0", ("a", "b"), np.zeros((2, 1)), np.ones(2, int), {"0": ["c"]})
+    assert record.folds_that_train("c") == []
+    assert record.folds_that_train("a") == ["0"]
+    assert record.folds_that_train("unknown") == []
+    of_more = replace(record, held_out={"0": ["c"], "1": ["a"]})
+    assert of_more.folds_that_train("c") == ["1"]
+    assert of_more.folds_that_train("a") == ["0"]
+    assert FoldRecord("all", ("a",), np.zeros((1, 1)), np.ones(1, int), {"all": []}).folds_that_train("a") == ["all"]

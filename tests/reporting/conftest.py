@@ -10,11 +10,11 @@ import pytest
 from skips import need_program
 
 from nnunetv2_hypersort.latents.plane import LatentPlane
+from nnunetv2_hypersort.ranking.ranking_table import RankedCase
 from nnunetv2_hypersort.report.content import (
     Column,
     LineStep,
     Note,
-    Ranked,
     ReportContent,
     ShownFold,
     ShownStyle,
@@ -60,7 +60,9 @@ def _content(prefix: str = "case_", *, style_names: tuple[str, str] = ("A", "B")
         "cases": cases,
         "folds": folds,
         "styles": shown,
-        "ranking": {case: Ranked(row / 11, f"reason {row}", "0 1") for row, case in enumerate(cases)},
+        "ranking": {
+            case: RankedCase(case, row / 11, "", ("0", "1"), f"reason {row}") for row, case in enumerate(cases)
+        },
         "columns": (Column("scanner", {case: "old" if row < 4 else "new" for row, case in enumerate(cases[:-1])}),),
         "pictures": dict.fromkeys(cases[:-1], picture),
         "prediction_fold": "0",

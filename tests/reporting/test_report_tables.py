@@ -1,14 +1,12 @@
 """What the report reads: the ranking, and the user's table."""
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
 
 import pytest
 
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.report.content import Column
-from nnunetv2_hypersort.report.tables import read_columns, read_ranking
+from nnunetv2_hypersort.report.tables import read_columns, shown_ranking
 
 CASES = ("liver_1", "liver_2", "liver_3")
 
@@ -36,7 +34,7 @@ def test_columns_of_the_user(tmp_path: Path, separator: str) -> None:
             "no training case of this model in its column `case`; the ids look like",
         ),
         ("case\nliver_1\n", "has no column beside `case`"),
-        ("", "has no column `case`, only nothing"),
+        ("", "cannot be read as a table .*empty"),
         ("institute,case\nUlm,liver_1\nBonn\n", "a row without a value in its column `case`"),
     ],
 )
@@ -55,21 +53,29 @@ def test_many_numbers_are_a_scale_and_few_are_categories() -> None:
 def test_the_ranking_with_its_further_columns(tmp_path: Path) -> None:
     text = 'case,quality,style,folds,reason,voxels\nliver_2,0.1,A,0 1,"isolated, and lossy",44\nliver_1,,,0,,\n'
     write(tmp_path, text, "case_ranking.csv")
-    ranking, columns, notes = read_ranking(cast(Any, SimpleNamespace(path=tmp_path)))
+    ranking, columns, notes = shown_ranking(tmp_path)
     assert (ranking["liver_2"].quality, ranking["liver_2"].reason) == (0.1, "isolated, and lossy")
     assert ranking["liver_1"].quality != ranking["liver_1"].quality
     assert columns == [Column("voxels", {"liver_2": "44"}, in_table=False)]
     assert notes == []
 
 
-@pytest.mark.parametrize(("quality", "shown"), [("1.2", "1.2"), ("bad", "bad"), ("-0.1", "-0.1")])
-def test_a_quality_outside_its_range_is_refused(tmp_path: Path, quality: str, shown: str) -> None:
+@pytest.mark.parametrize(
+    ("quality", "said"),
+    [
+        ("1.2", r"quality '1\.2', which is not in \[0, 1\]"),
+        ("-0.1", r"quality '-0\.1', which is not in \[0, 1\]"),
+        ("1e400", r"quality '1e400', which is not in \[0, 1\]"),
+        ("bad", "'bad' in its column `quality`, which is no number"),
+    ],
+)
+def test_a_quality_that_is_none_is_refused(tmp_path: Path, quality: str, said: str) -> None:
     write(tmp_path, f"case,quality\nliver_1,{quality}\n", "case_ranking.csv")
-    with pytest.raises(HyperSORTError, match=rf"quality '{shown}', which is not in \[0, 1\]; run `hypersort rank"):
-        read_ranking(cast(Any, SimpleNamespace(path=tmp_path)))
+    with pytest.raises(HyperSORTError, match=rf"{said}; run `hypersort rank"):
+        shown_ranking(tmp_path)
 
 
 def test_without_a_ranking_the_command_is_named(tmp_path: Path) -> None:
-    ranking, _, notes = read_ranking(cast(Any, SimpleNamespace(path=tmp_path)))
+    ranking, _, notes = shown_ranking(tmp_path)
     assert ranking == {}
     assert [note.command for note in notes] == [f"hypersort rank {tmp_path}"]

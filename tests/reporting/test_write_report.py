@@ -9,11 +9,17 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 
 from nnunetv2_hypersort.cli.main import main
 from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.files.tables import read_table
+from nnunetv2_hypersort.hypernetwork.latent_table import decode_json, encode_json
+from nnunetv2_hypersort.latents import StyleBook, StyleInFold
 from nnunetv2_hypersort.model import FoldSegmenter, ModelFolder
+from nnunetv2_hypersort.ranking.rank import rank_cases
 from nnunetv2_hypersort.report import write_report
+from nnunetv2_hypersort.styles import find_styles
 
 
 def data_of(page: Path) -> dict[str, Any]:
@@ -104,28 +110,75 @@ def test_cases_that_are_gone_are_named_and_the_rest_drawn(trained_model: Path, t
     assert sorted(case for case, picture in pictures.items() if picture is None) == ["phantom_004", "phantom_005"]
 
 
-def test_styles_of_another_training_are_not_drawn(styled_model: Path) -> None:
-    plans = json.loads((styled_model / "plans.json").read_text())
-    for style in plans["hypersort"]["styles"]:
-        for there in style["folds"].values():
-            there["fingerprint"] = "of another training"
-    (styled_model / "plans.json").write_text(json.dumps(plans))
+@pytest.mark.parametrize("key", ["fingerprint", "weights", "settings"])
+def test_styles_of_another_training_are_not_drawn(styled_model: Path, key: str) -> None:
+    model = ModelFolder.open(styled_model)
+    styles = []
+    for style in model.book.styles:
+        there = replace(StyleInFold.of(model.fold(0).record, style.folds["0"].coordinates), **{key: "of another"})
+        styles.append(replace(style, folds={**style.folds, "0": there}))
+    model.write_book(StyleBook(tuple(styles)))
     notes = write_report(styled_model, minutes=0)[1]
-    assert any("another checkpoint of fold 0, 1" in note.text for note in notes)
-    assert [fold["styles"] for fold in data_of(styled_model / "report.html")["folds"]] == [[], []]
+    assert any("not known in fold 0" in note.text for note in notes)
+    assert any("another checkpoint of fold 0 are not drawn there" in note.text for note in notes)
+    drawn = [[style["style"] for style in fold["styles"]] for fold in data_of(styled_model / "report.html")["folds"]]
+    assert drawn == [[], [0, 1]]
+
+
+def test_without_styles_the_latents_are_grouped_as_the_command_would(trained_model: Path) -> None:
+    write_report(trained_model, minutes=0)
+    before = data_of(trained_model / "report.html")
+    found = find_styles(trained_model, cases=0)
+    assert [style["name"] for style in before["styles"]] == list(found.names)
+    write_report(trained_model, minutes=0)
+    after = data_of(trained_model / "report.html")
+    assert [case["style"] for case in before["cases"]] == [case["style"] for case in after["cases"]]
+
+
+def test_report_ranking_and_styles_say_the_same_of_each_case(styled_model: Path) -> None:
+    ranked = {case.case: case.style for case in rank_cases(styled_model, predict=False, progress=False).cases}
+    data = data_of(write_report(styled_model, minutes=0)[0][0])
+    names = [style["name"] for style in data["styles"]]
+    assert {case["id"]: names[case["style"]] if case["style"] >= 0 else "" for case in data["cases"]} == ranked
+    # A ranking of before does not bring back what a style has lost.
+    model = ModelFolder.open(styled_model)
+    model.write_book(StyleBook(tuple(replace(style, cases=style.cases[1:]) for style in model.book.styles)))
+    data = data_of(write_report(styled_model, minutes=0)[0][0])
+    lost = {case["id"] for case in data["cases"] if case["style"] < 0 and ranked[case["id"]]}
+    assert lost == {"phantom_002", "phantom_006", "phantom_008"}
 
 
 def test_descriptions_come_from_the_styles_file(styled_model: Path) -> None:
-    entry = {"name": "B", "size": 2, "cases": ["phantom_006"], "description": "12 % more volume", "folds": {}}
-    (styled_model / "styles.json").write_text(json.dumps({"styles": [entry]}))
+    content = json.loads((styled_model / "styles.json").read_text())
+    next(entry for entry in content["styles"] if entry["name"] == "B")["description"] = "12 % more volume"
+    (styled_model / "styles.json").write_text(json.dumps(content))
     write_report(styled_model, minutes=0)
     styles = {style["name"]: style for style in data_of(styled_model / "report.html")["styles"]}
     assert styles["B"]["description"] == "12 % more volume"
     places = [(there["fold"], there["medoid"]) for there in styles["B"]["folds"]]
     assert places == [("0", "phantom_006"), ("1", "phantom_006")]
     (styled_model / "styles.json").write_text("{")
-    with pytest.raises(HyperSORTError, match=r"styles\.json is damaged .* run `hypersort styles"):
+    with pytest.raises(HyperSORTError, match=r"styles\.json cannot be read as JSON .*`hypersort styles"):
         write_report(styled_model, minutes=0)
+
+
+@pytest.mark.parametrize("case", ["a\u2028b", "a\u0085b", "a\rb", " a ", b"a\xff".decode(errors="surrogateescape")])
+def test_awkward_names_stay_in_one_row_of_every_table(trained_model: Path, case: str) -> None:
+    for path in trained_model.glob("fold_*/checkpoint_final.pth"):
+        content = torch.load(path, weights_only=False)
+        weights = content["network_weights"]
+        ids = [case if name == "phantom_005" else name for name in decode_json(weights["latents.encoded_ids"])]
+        weights["latents.encoded_ids"] = encode_json(ids)
+        torch.save(content, path)
+    find_styles(trained_model, cases=0)
+    ranking = rank_cases(trained_model, predict=False, progress=False)
+    page, _, table = write_report(trained_model, minutes=0)[0]
+    assert sorted(one.case for one in ranking.cases) == sorted(one["id"] for one in data_of(page)["cases"])
+    assert case in [one["id"] for one in data_of(page)["cases"]]
+    rows = read_table(table, ("case",)).rows
+    assert len(rows) == len({row["case"] for row in rows}) == 10
+    assert {row["case"] for row in rows} == {one.case for one in ranking.cases}
+    assert all(row["quality"] for row in rows)
 
 
 @pytest.mark.parametrize("minutes", [-3.0, float("nan"), float("inf")])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nnunetv2_hypersort.styles.alignment import align_clusters
-from nnunetv2_hypersort.styles.fold_clusters import FoldClusters
+from nnunetv2_hypersort.styles.clustering import FoldClusters
 
 CASES = [f"case_{number:03d}" for number in range(100)]
 TRUTH = np.repeat([0, 1, 2], [50, 30, 20])

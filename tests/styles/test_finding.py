@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +12,12 @@ import torch
 from nnunetv2_hypersort.cli.main import main
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.latents import FoldRecord, Style, StyleInFold
+from nnunetv2_hypersort.latents.styles_file import set_styles_aside
 from nnunetv2_hypersort.model import ModelFolder
 from nnunetv2_hypersort.prediction import predict_from_model_folder
 from nnunetv2_hypersort.styles import find_styles
 from nnunetv2_hypersort.styles.alignment import align_clusters
-from nnunetv2_hypersort.styles.fold_clusters import FoldClusters
+from nnunetv2_hypersort.styles.clustering import FoldClusters
 
 ONE_PROCESS = {"num_processes_preprocessing": 1, "num_processes_segmentation_export": 1, "device": "cpu"}
 # Even numbers are one style, odd ones the other; phantom_000 and phantom_001 are unusual.
@@ -132,6 +132,7 @@ def test_a_second_run_keeps_names_and_fitted_styles(trained_model, with_clusters
     model = ModelFolder.open(trained_model)
     fitted = Style("mine", {"0": StyleInFold((0.5, 0.5), None, model.fold(0).record.fingerprint)}, (), "fitted")
     # A training start rewrites plans.json; a fitted style may be added after it.
+    set_styles_aside(model.path)
     model.write_book(type(model.book)((fitted,)))
     with_clusters(lambda _fold, number: (number + 1) % 2)
     assert set(find_styles(trained_model, cases=0).names) == {"style_a", "style_b"}
@@ -217,11 +218,26 @@ def test_bad_models_and_arguments_are_refused_in_one_sentence(trained_model, tmp
     assert "--cases is -1" in capsys.readouterr().err
     assert main(["styles", str(trained_model), "-device", "abacus"]) == 1
     assert "The device abacus cannot be used" in capsys.readouterr().err
-    (trained_model / "fold_1" / "checkpoint_final.pth").unlink()
+    for checkpoint in (trained_model / "fold_1").glob("checkpoint_*.pth"):
+        checkpoint.unlink()
     with pytest.warns(UserWarning, match=r"Fold 1 of .* is left out"):
         assert find_styles(trained_model).folds == ("0",)
     with pytest.raises(HyperSORTError, match="There is no style style_z; the styles of this model are style_a"):
         ModelFolder.open(trained_model, folds=[0]).book.find("style_z")
+
+
+def test_a_damaged_file_is_set_aside_and_what_the_plans_have_is_kept(trained_model, with_clusters):
+    with_clusters(by_parity)
+    find_styles(trained_model, cases=0)
+    model = ModelFolder.open(trained_model)
+    fitted = Style("mine", {"0": StyleInFold.of(model.fold(0).record, (0.5, 0.5))}, (), "fitted")
+    model.write_book(model.book.with_style(fitted))
+    damaged = (trained_model / "styles.json").read_text()[:-20]
+    (trained_model / "styles.json").write_text(damaged)
+    with pytest.warns(UserWarning, match=r"styles\.json cannot be read as JSON .* is kept"):
+        assert find_styles(trained_model, cases=0).names == ("style_a", "style_b")
+    assert ModelFolder.open(trained_model).book.find("mine") == fitted
+    assert (trained_model / "styles_before.json").read_text() == damaged
 
 
 def test_latents_that_were_never_trained_are_no_style(trained_model):
@@ -230,9 +246,6 @@ def test_latents_that_were_never_trained_are_no_style(trained_model):
         content = torch.load(path, weights_only=False)
         content["network_weights"]["latents.visits"][:] = 0
         torch.save(content, path)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        found = find_styles(trained_model)
-    assert found.styles == ()
-    assert "there are no styles" in found.to_text()
-    assert json.loads((trained_model / "styles.json").read_text())["styles"] == []
+    with pytest.raises(HyperSORTError, match=r"Fold 0 .* nothing trained yet.* styles are not known yet"):
+        find_styles(trained_model)
+    assert not (trained_model / "styles.json").exists()

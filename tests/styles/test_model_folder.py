@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.latents import LatentChoice, StyleBook
+from nnunetv2_hypersort.latents import FoldRecord, LatentChoice, StyleBook
 from nnunetv2_hypersort.model import ModelFolder
 from nnunetv2_hypersort.prediction.predicting_model import PredictingModel
 
@@ -69,13 +69,17 @@ def test_a_fold_that_is_not_finished_is_left_out_with_a_warning_or_refused(train
     (trained_model / "fold_1" / "checkpoint_final.pth").rename(trained_model / "fold_1" / "checkpoint_latest.pth")
     with pytest.warns(UserWarning, match=r"Fold 1 of .* has no checkpoint_final\.pth and is left out"):
         assert [fold.name for fold in ModelFolder.open(trained_model).folds] == ["0"]
-    with pytest.raises(HyperSORTError, match=r"no checkpoint_final\.pth in fold 1 of .*; folds with one: 0\. Finish"):
+    with pytest.raises(HyperSORTError, match=r"no checkpoint_final\.pth in fold 1 .*; with one: 0\. Fold 1 is at"):
         ModelFolder.open(trained_model, folds=[0, 1])
     assert ModelFolder.open(trained_model, folds=[1], checkpoint_name="checkpoint_latest.pth").folds[0].name == "1"
 
 
 def test_the_fold_all_is_taken_when_there_is_no_other(trained_model):
     shutil.copytree(trained_model / "fold_0", trained_model / "fold_all")
+    edit_checkpoint(
+        trained_model / "fold_all" / "checkpoint_final.pth",
+        lambda content: content["network_weights"].update(record=FoldRecord.encode("all", {})),
+    )
     assert [fold.name for fold in ModelFolder.open(trained_model).folds] == ["0", "1"]
     assert [fold.name for fold in ModelFolder.open(trained_model, folds=["all"]).folds] == ["all"]
     for fold in (0, 1):

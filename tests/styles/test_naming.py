@@ -1,8 +1,7 @@
 """Names of styles, and which style a case is counted to."""
 
-from nnunetv2_hypersort.styles.fold_clusters import FoldClusters
-from nnunetv2_hypersort.styles.naming import name_styles
-from nnunetv2_hypersort.styles.votes import vote
+from nnunetv2_hypersort.styles.clustering import FoldClusters
+from nnunetv2_hypersort.styles.naming import name_styles, vote
 
 
 def test_names_follow_the_order_and_leave_out_what_is_taken():

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from nnunetv2_hypersort.ranking import quality
 from nnunetv2_hypersort.ranking.ignore_mask import IgnoreMaskDataset
 from nnunetv2_hypersort.ranking.rank import rank_cases
 from nnunetv2_hypersort.ranking.style_fit import segmenter_without_mirroring
+from nnunetv2_hypersort.styles import find_styles
 from nnunetv2_hypersort.styles.clustering import find_clusters
 
 EVERY_CASE = 0.999999
@@ -120,23 +122,63 @@ def test_labels_are_compared_with_the_styles_of_all_folds(trained_model, tmp_pat
     assert json.loads((destination / "splits_final.json").read_text()) == json.loads(before)
 
 
-def test_styles_are_called_by_their_names(styled_model):
+BOOK_OF_STYLED_MODEL = {
+    **dict.fromkeys(("phantom_002", "phantom_003", "phantom_004"), "A"),
+    **dict.fromkeys(("phantom_006", "phantom_007"), "B"),
+    "phantom_008": "C",
+}
+
+
+def test_the_style_of_a_case_is_that_of_the_style_book(styled_model):
     ranking = rank_cases(styled_model, predict=False, progress=False)
-    # Ten cases are too few for clusters: all are of cluster 0, which is B in fold 0 and A in fold 1.
-    styles = {case.case: case.style for case in ranking.cases}
-    assert styles["phantom_009"] == "B"
-    assert styles["phantom_000"] == "A"
+    assert {case.case: case.style for case in ranking.cases if case.style} == BOOK_OF_STYLED_MODEL
+    # A fold alone says the same: cases are matched, not the numbers of clusters.
     alone = rank_cases(styled_model, folds=[1], predict=False, progress=False)
-    assert {case.style for case in alone.cases} == {"A"}
+    expected = {case: style for case, style in BOOK_OF_STYLED_MODEL.items() if int(case[-1]) < 8}
+    assert {case.case: case.style for case in alone.cases if case.style} == expected
 
 
-def test_folds_without_names_do_not_outvote_those_with(trained_model):
+def test_labels_are_compared_with_the_latents_of_the_style_book(styled_model, monkeypatch):
+    compared = {}
+
+    def record(_model, fold, latents, _cases, **_options):
+        compared[fold.name] = np.array(latents)
+        return {}
+
+    monkeypatch.setattr("nnunetv2_hypersort.ranking.fold_evidence.fit_styles", record)
+    model = ModelFolder.open(styled_model)
+    # A latent beyond its medoid, as of a style that leaves a label out.
+    book = model.book
+    moved = replace(book.find("B").folds["0"], coordinates=(7.0, -7.0))
+    style = replace(book.find("B"), folds={**book.find("B").folds, "0": moved})
+    model.write_book(StyleBook((book.find("A"), style, book.find("C"))))
+    rank_cases(styled_model, progress=False)
+    record_0, record_1 = (model.fold(fold).record for fold in (0, 1))
+    np.testing.assert_allclose(
+        compared["0"], [record_0.latent_of("phantom_004"), (7.0, -7.0), record_0.latent_of("phantom_008")]
+    )
+    np.testing.assert_allclose(compared["1"], [record_1.latent_of("phantom_004"), record_1.latent_of("phantom_006")])
+
+
+def test_without_a_book_cases_have_the_styles_that_the_command_would_find(trained_model):
+    ranking = rank_cases(trained_model, predict=False, progress=False)
+    assert any("not known yet" in note and "hypersort styles" in note for note in ranking.notes)
+    find_styles(trained_model, cases=0)
+    book = ModelFolder.open(trained_model).book
+    assert {case.case: case.style for case in ranking.cases if case.style} == book.style_of_cases()
+    again = rank_cases(trained_model, predict=False, progress=False)
+    assert repr(again.cases) == repr(ranking.cases)
+    assert not any("not known" in note for note in again.notes)
+
+
+def test_a_fold_that_the_book_lacks_is_named_and_gives_no_styles(trained_model):
     model = ModelFolder.open(trained_model)
     record = model.fold(0).record
-    place = StyleInFold(tuple(record.latents[0].tolist()), record.case_ids[0], record.fingerprint, 0)
-    model.write_book(StyleBook((Style("only", {"0": place}),)))
+    place = StyleInFold.of(record, record.latents[0], record.case_ids[0], 0)
+    model.write_book(StyleBook((Style("only", {"0": place}, record.case_ids),)))
     ranking = rank_cases(trained_model, predict=False, progress=False)
     assert {case.style for case in ranking.cases if "0" in case.folds} == {"only"}
+    assert {case.style for case in ranking.cases if "0" not in case.folds} == {""}
     assert any("not known in fold 1" in note for note in ranking.notes)
 
 
@@ -157,7 +199,7 @@ def test_one_fold_alone_judges_the_cases_it_held_out_by_its_prediction(trained_m
     by_case = {case.case: case for case in ranking.cases}
     assert len(by_case) == 10
     held_out = by_case["phantom_001"]
-    assert (held_out.folds, held_out.held_out, held_out.style) == ((), ("0",), "cluster 0")
+    assert (held_out.folds, held_out.held_out, held_out.style) == ((), ("0",), "style_a")
     assert math.isnan(held_out.loss)
     assert held_out.quality == pytest.approx(1 / (1 + math.exp(held_out.disagreement_z - quality.OUTLYING)))
     assert any("Only fold 0 was looked at" in note for note in ranking.notes)
@@ -203,8 +245,9 @@ def test_outputs_that_exist_are_refused_before_anything_is_computed(trained_mode
     assert not (trained_model / "case_ranking.csv").exists()
 
 
-def test_a_fold_that_is_not_finished_is_named(trained_model):
-    (trained_model / "fold_1" / "checkpoint_final.pth").unlink()
+def test_a_fold_that_is_not_there_is_named(trained_model):
+    for checkpoint in (trained_model / "fold_1").glob("checkpoint_*.pth"):
+        checkpoint.unlink()
     with pytest.raises(HyperSORTError, match=r"no checkpoint_final\.pth in fold 1"):
         rank_cases(trained_model, folds=[0, 1], predict=False, progress=False)
     with pytest.warns(UserWarning, match="Fold 1 .* is left out"):

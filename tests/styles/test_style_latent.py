@@ -8,7 +8,7 @@ import pytest
 from nnunetv2_hypersort.model import ModelFolder
 from nnunetv2_hypersort.model.preprocessed import PreprocessedImage
 from nnunetv2_hypersort.styles import style_latent as module
-from nnunetv2_hypersort.styles.fold_clusters import FoldClusters
+from nnunetv2_hypersort.styles.clustering import FoldClusters
 from nnunetv2_hypersort.styles.style_latent import style_latent
 
 # Two clusters on a line: the first four cases around 0, the others around 10.

@@ -11,7 +11,8 @@ from torch import distributed as dist
 from torch import nn
 
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.latents import LATENT_VARIABLE, FoldRecord, LatentChoice, StyleBook, choose_latents
+from nnunetv2_hypersort.latents import LATENT_VARIABLE, FoldRecord, LatentChoice, choose_latents
+from nnunetv2_hypersort.latents.styles_file import read_styles, set_styles_aside
 from nnunetv2_hypersort.nnunet import insides
 from nnunetv2_hypersort.settings import LatentStart, Settings, SystemSettings
 from nnunetv2_hypersort.trainers.base.base_trainer import BaseTrainer
@@ -119,6 +120,9 @@ class HyperSORTTrainer(LatentTraining):
             self.initialize()
         if not len(self.table):
             self._take_training_cases()
+        if self.local_rank == 0:
+            # nnU-Net is about to write plans.json anew, and the checkpoints in which styles were found will go.
+            set_styles_aside(self.output_folder_base)
         super().on_train_start()
         if self.current_epoch > 0:
             # They may be of another state than the checkpoint, or lost. Not done where a checkpoint is loaded only to
@@ -171,7 +175,7 @@ class HyperSORTTrainer(LatentTraining):
             )
         # The mode is the densest latent here, whatever styles were found since: stages of a cascade stay comparable.
         at_mode = LatentChoice.parse(asked) == LatentChoice()
-        book = None if at_mode else StyleBook.read(Path(self.output_folder_base) / "plans.json")
+        book = None if at_mode else read_styles(self.output_folder_base).book
         latent = choose_latents(LatentChoice.parse(asked), [self._fold_record()], book)[0]
         self.print_to_log_file(f"Validating with {latent}")
         self.print_to_log_file(

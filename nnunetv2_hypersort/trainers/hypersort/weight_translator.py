@@ -21,6 +21,7 @@ from nnunetv2_hypersort.latents import (
 from nnunetv2_hypersort.latents.fold_record import RECORD_KEY
 from nnunetv2_hypersort.latents.prediction_identity import PredictionIdentity
 from nnunetv2_hypersort.latents.style_book import STYLES_KEY
+from nnunetv2_hypersort.latents.styles_file import read_styles
 from nnunetv2_hypersort.nnunet import insides
 from nnunetv2_hypersort.nnunet.checksum import refuse_changed_weights
 from nnunetv2_hypersort.nnunet.image_names import case_names
@@ -95,6 +96,8 @@ class WeightTranslator:
         # All folds at once: what one of them cannot serve is refused before any work, and none is translated again
         # for each case.
         self._dataset_json = read_dataset_json(opening.model_folder / "dataset.json")
+        # Names may have been changed in styles.json since the plans were derived from it.
+        self._styles = read_styles(opening.model_folder).book.to_plans_section()
         self._take(listed)
         for place, weights in enumerate(listed):
             listed[place] = self._plain(network, weights)

@@ -1,9 +1,9 @@
-"""How typical a latent is."""
+"""How densely latents lie."""
 
 import numpy as np
 import pytest
 
-from nnunetv2_hypersort.latents.typicality import typicality
+from nnunetv2_hypersort.latents.density import typicality
 
 # Four latents at steps of 1 and a loner. With five of them the second-nearest... the third neighbour counts, and its
 # distances are 3, 2, 2, 3 and 9.
