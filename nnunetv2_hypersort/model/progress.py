@@ -12,7 +12,7 @@ from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.nnunet.checkpoints import read_checkpoint
 from nnunetv2_hypersort.settings import LrSchedule, Settings
 from nnunetv2_hypersort.trainers.base.newest_checkpoint import newest_checkpoint
-from nnunetv2_hypersort.trainers.hypersort.hypersort_trainer import SHORTEST_SETTLING
+from nnunetv2_hypersort.trainers.hypersort.latent_schedule import SHORTEST_SETTLING
 
 FINAL_CHECKPOINT = "checkpoint_final.pth"
 """What nnU-Net writes when a training has ended."""
