@@ -23,7 +23,7 @@ import torch
 
 from nnunetv2_hypersort.files import write_json
 from nnunetv2_hypersort.files.text_tables import markdown_table
-from nnunetv2_hypersort.hypernetwork.latent_table import encode_json
+from nnunetv2_hypersort.hypernetwork.conditioning.latent_table import encode_json
 from nnunetv2_hypersort.latents import FoldRecord
 from nnunetv2_hypersort.nnunet.checksum import CHECKSUM_KEY, weights_checksum
 from nnunetv2_hypersort.settings import Settings

@@ -20,7 +20,7 @@ from nnunetv2_hypersort.handover.export import export_style
 from nnunetv2_hypersort.latents import LatentChoice, Style, StyleBook, StyleInFold
 from nnunetv2_hypersort.model import ModelFolder, load_preprocessed
 from nnunetv2_hypersort.model.case_images import CaseImages
-from nnunetv2_hypersort.prediction.checks import latents_of_prediction
+from nnunetv2_hypersort.prediction.predicting_model import PredictingModel
 
 CHECKPOINT, PICKLE = "fold_0/checkpoint_final.pth", "case.pkl"
 STYLE = "canary"
@@ -223,7 +223,7 @@ def _uses(place: _Place, case: str) -> dict[str, Callable[[], str | None]]:
 
     def check_prediction() -> str | None:
         choice = LatentChoice.parse(f"style:{STYLE}")
-        latents_of_prediction(place.model, [0], choice, checkpoint_name="checkpoint_final.pth")
+        PredictingModel.open(place.model, [0], choice, checkpoint_name="checkpoint_final.pth")
         return None
 
     def read_case() -> str | None:

@@ -14,7 +14,7 @@ import torch
 from nnunetv2_hypersort.cli.main import main
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files.tables import read_table
-from nnunetv2_hypersort.hypernetwork.latent_table import decode_json, encode_json
+from nnunetv2_hypersort.hypernetwork.conditioning.latent_table import decode_json, encode_json
 from nnunetv2_hypersort.latents import StyleBook, StyleInFold
 from nnunetv2_hypersort.model import FoldSegmenter, ModelFolder
 from nnunetv2_hypersort.ranking.rank import rank_cases
