@@ -69,7 +69,7 @@ def test_a_fold_that_is_not_finished_is_left_out_with_a_warning_or_refused(train
     (trained_model / "fold_1" / "checkpoint_final.pth").rename(trained_model / "fold_1" / "checkpoint_latest.pth")
     with pytest.warns(UserWarning, match=r"Fold 1 of .* has no checkpoint_final\.pth and is left out"):
         assert [fold.name for fold in ModelFolder.open(trained_model).folds] == ["0"]
-    with pytest.raises(HyperSORTError, match=r"no checkpoint_final\.pth in fold 1 .*; with one: 0\. Fold 1 is at"):
+    with pytest.raises(HyperSORTError, match=r"no checkpoint_final\.pth in fold 1 .*with one: 0\. Fold 1 is at"):
         ModelFolder.open(trained_model, folds=[0, 1])
     assert ModelFolder.open(trained_model, folds=[1], checkpoint_name="checkpoint_latest.pth").folds[0].name == "1"
 
