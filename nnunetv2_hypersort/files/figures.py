@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from nnunetv2_hypersort.files.text_tables import printable
 from nnunetv2_hypersort.files.whole_or_absent import atomic_path
 
 _LONGEST = 60
@@ -32,7 +33,7 @@ def as_label(name: str) -> str:
 
     Matplotlib leaves out what begins with an underscore from a legend; a blank before it helps.
     """
-    line = re.sub(r"\s+|[\x00-\x1f\x7f-\x9f]+", " ", name).strip()
+    line = printable(re.sub(r"\s+|[\x00-\x1f\x7f-\x9f]+", " ", name).strip())
     if len(line) > _LONGEST:
         line = f"{line[: _LONGEST - _END - 1]}\N{HORIZONTAL ELLIPSIS}{line[-_END:]}"
     return f" {line}" if line.startswith("_") else line

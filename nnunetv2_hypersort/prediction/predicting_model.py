@@ -89,7 +89,7 @@ class PredictingModel:
         if _learns_no_latents(planned, weights):
             latents = _no_latents(list(weights), choice)
         else:
-            records = [FoldRecord.from_network_weights(state, source=str(path)) for path, state in weights.items()]
+            records = [FoldRecord.from_checkpoint(content, source=str(path)) for path, content in checkpoints.items()]
             latents = choose_latents(choice, records, read_styles(model_folder).book)
             if choice == LatentChoice():
                 warn_of_modes(latents)
