@@ -85,7 +85,8 @@ def fit_latents(
         _with_fitted(book, Style(save_as, {}, origin="fitted"))
     if output is not None and Path(output).exists():
         raise HyperSORTError(f"{output} exists and is not written over; give another folder with `-o`.")
-    modes = choose_latents(LatentChoice(), [fold.record for fold in model.folds], book)
+    # The densest latents, whatever styles were found: these are compared with them.
+    modes = choose_latents(LatentChoice(), [fold.record for fold in model.folds])
     cases = load_new_cases(planned, images, labels, case_ids)
     if save_as is not None and len(cases) > 1 and not shared:
         raise HyperSORTError(
