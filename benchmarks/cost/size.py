@@ -14,6 +14,7 @@ from nnunetv2_hypersort.hypernetwork import FullGenerator
 from nnunetv2_hypersort.nnunet.plans import PLANS_SECTION
 from nnunetv2_hypersort.settings import GeneratorKind, Settings
 from nnunetv2_hypersort.trainers import HyperSORTTrainer
+from nnunetv2_hypersort.trainers.hypersort.weight_translator import for_training
 
 SMALL_FEATURES = [8, 16, 32]
 GENERATORS = ("default", "low_rank", "basis", "published")
@@ -37,7 +38,9 @@ def count_parameters(features: list[int]) -> dict[str, Any]:
                 counts[name] = _trained(FullGenerator(shapes, settings.latent.dim, settings.hypernetwork.hidden))
             continue
         plans[PLANS_SECTION] = {"settings": settings.to_dict()}
-        counts[name] = _trained(HyperSORTTrainer.build_network_architecture(manager, configuration, 1, 3, True))
+        architecture = (manager, configuration, 1, 3, True)
+        predicting = HyperSORTTrainer.build_network_architecture(*architecture)
+        counts[name] = _trained(for_training(predicting, *architecture))
     return {name: {"parameters": count, "ratio": count / counts[PLAIN.name]} for name, count in counts.items()}
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import time
 import traceback
@@ -21,7 +22,7 @@ DONE, REFUSED, CRASHED, KILLED = "done", "refused", "crashed", "killed"
 SPEC = """
 styles:
   as_drawn: {proportion: 0.5}
-  dilated: {proportion: 0.5, operations: [{dilate: {mm: 4}}]}
+  dilated: {proportion: 0.5, operations: [{dilate: {mm: 6}}]}
 errors: {rate: 0.2, kinds: [empty: {}, other_case: {}]}
 """
 _CHANGING = ("converted", "seconds", "source")
@@ -139,6 +140,8 @@ def start(verb: str, inputs: Inputs, place: Path, before: Callable[[], None] = l
         try:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             os.dup2(descriptor, 2)
+            # What Python holds for them may be something else, as under pytest.
+            sys.stdout, sys.stderr = (open(number, "w", buffering=1, closefd=False) for number in (1, 2))  # noqa: SIM115
             if verb == "convert":
                 os.environ["nnUNet_raw"] = str(place / "nnUNet_raw")
             before()

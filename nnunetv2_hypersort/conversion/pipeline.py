@@ -103,6 +103,10 @@ def _run_alone(conversion: Conversion, settings: Settings, raw: Path, report: Ca
         final=raw / f"Dataset{settings.dataset_id:03d}_{settings.name}",
         settings={"source": str(conversion.source), **conversion.options, **settings.identity()},
     )
+    if workspace.is_published:
+        workspace.tidy_published(settings.dataset_id)
+        report(f"{workspace.final}: complete since an earlier run, which was interrupted while it tidied up")
+        return workspace.final
     replaced = folders_to_replace(settings, workspace.folder)
     if replaced:
         listing = "\n".join(f"  {path}" for path in replaced)

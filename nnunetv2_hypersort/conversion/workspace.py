@@ -122,7 +122,19 @@ class Workspace:
             _remove(hidden)
             path.rename(hidden)
         self.folder.rename(self.final)
-        shutil.rmtree(self.final / self.bookkeeping.name)
+        self.tidy_published(dataset_id)
+
+    @property
+    def is_published(self) -> bool:
+        """Whether an earlier run with the same settings was killed between giving the final name and tidying up."""
+        return bool(_read_json(self.final / self.bookkeeping.name / "state.json").get("settings") == self.settings)
+
+    def tidy_published(self, dataset_id: int) -> None:
+        """Remove from a complete dataset what only an unfinished one needs, and what it replaced."""
+        bookkeeping = self.final / self.bookkeeping.name
+        # The state last: by it a run that is killed here is known to have done its work.
+        _remove(bookkeeping / self.records.name)
+        _remove(bookkeeping)
         for folder in nnunet_folders().values():
             for prefix in (_REMOVED, _REMOVED + UNFINISHED):
                 for path in of_id(dataset_id, folder, prefix=prefix):

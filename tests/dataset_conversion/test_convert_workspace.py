@@ -10,7 +10,7 @@ import sys
 import pytest
 from convert_builders import ct, make_amos, save, set_nnunet_folders
 
-from nnunetv2_hypersort.conversion import pipeline
+from nnunetv2_hypersort.conversion import pipeline, workspace
 from nnunetv2_hypersort.conversion.settings import LabelOptions, Settings, read_spacing
 from nnunetv2_hypersort.dataset_conversion.amos22 import Amos22Options, convert_amos22
 from nnunetv2_hypersort.errors import HyperSORTError
@@ -81,6 +81,23 @@ def test_interrupted_conversion_goes_on_where_it_stopped(raw, source, monkeypatc
     assert all(after[name] == time for name, time in first.items())
     assert len(json.loads((folder / "conversion.json").read_text())["cases"]) == 6
     assert not hidden.exists()
+
+
+def test_a_dataset_whose_conversion_was_killed_while_it_tidied_up_is_complete(raw, source, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(workspace, "_remove", lambda _folder: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            convert(source)
+    folder = raw / "Dataset218_AMOS22"
+    assert (folder / ".conversion").is_dir()
+    before = {path: path.read_bytes() for path in folder.rglob("*.nii.gz")}
+    with pytest.raises(HyperSORTError, match="the dataset id 218 is in use"):
+        convert(source, classes=("spleen",))
+    assert convert(source) == folder
+    assert not (folder / ".conversion").exists()
+    assert {path: path.read_bytes() for path in folder.rglob("*.nii.gz")} == before
+    with pytest.raises(HyperSORTError, match="the dataset id 218 is in use"):
+        convert(source)
 
 
 def test_nnunet_does_not_see_an_unfinished_dataset(raw, source, monkeypatch):
