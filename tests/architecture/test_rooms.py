@@ -109,3 +109,8 @@ def test_no_cycle_of_modules(graph):
 
     for module in sorted(graph):
         visit(module, ())
+
+
+def test_no_module_is_long():
+    long = {module: count for module, path in modules().items() if (count := len(path.read_text().splitlines())) >= 350}
+    assert long == {}

@@ -19,6 +19,7 @@ from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.model import ModelFolder
 from nnunetv2_hypersort.nnunet.checkpoints import read_checkpoint
 from nnunetv2_hypersort.nnunet.plans import read_dataset_json, read_plans
+from nnunetv2_hypersort.prediction import predict_from_model_folder
 from nnunetv2_hypersort.trainers.base.loss_of_trainer import loss_at_full_resolution
 from nnunetv2_hypersort.trainers.base.newest_checkpoint import newest_checkpoint, read_training_checkpoint
 
@@ -142,7 +143,7 @@ def test_gradients_are_clipped_as_the_settings_say(make_smooth):
     assert float(torch.stack([m.norm() for m in moved]).norm()) == pytest.approx(1e-2 * 1.99 * 1e-3, rel=1e-2)
 
 
-def test_it_predicts_through_nnunets_own_command_and_python(trained, tmp_path):
+def test_it_predicts_through_both_commands_and_python(trained, tmp_path, monkeypatch):
     model = Path(trained.output_folder_base)
     images = Path(os.environ["nnUNet_raw"]) / trained.plans_manager.dataset_name / "imagesTs"
     predictor = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
@@ -163,16 +164,23 @@ def test_it_predicts_through_nnunets_own_command_and_python(trained, tmp_path):
     (image,) = images.iterdir()
     data, properties = SimpleITKIO().read_images([str(image)])
     expected = predictor.predict_single_npy_array(data, properties)
-    command = [Path(sys.executable).parent / "nnUNetv2_predict", "-d", "901", "-c", "3d_fullres", "-f", "0"]
-    command += ["-tr", "SmoothTrainer", "-i", str(images), "-o", str(tmp_path / "out"), "-device", "cpu"]
-    command += ["-npp", "1", "-nps", "1"]
-    done = subprocess.run(
-        command, env={**os.environ, "nnUNet_extTrainer": str(FOLDER)}, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    (segmentation,) = (tmp_path / "out").glob("*.nii.gz")
-    np.testing.assert_array_equal(SimpleITKIO().read_seg(str(segmentation))[0][0], expected)
     assert len(np.unique(expected)) > 1
+    monkeypatch.setenv("nnUNet_extTrainer", str(FOLDER))
+    arguments = ["-d", "901", "-c", "3d_fullres", "-f", "0", "-tr", "SmoothTrainer", "-i", str(images)]
+    arguments += ["-device", "cpu", "-npp", "1", "-nps", "1"]
+    scripts = Path(sys.executable).parent
+    outputs = [tmp_path / name for name in ("bare", "ours", "python")]
+    commands = ([scripts / "nnUNetv2_predict"], [scripts / "hypersort", "predict"])
+    for command, output in zip(commands, outputs[:2], strict=True):
+        done = subprocess.run([*command, *arguments, "-o", str(output)], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    workers = {"num_processes_preprocessing": 0, "num_processes_segmentation_export": 0}
+    predict_from_model_folder(model, images, outputs[2], device="cpu", **workers)
+    for output in outputs:
+        (segmentation,) = output.glob("*.nii.gz")
+        np.testing.assert_array_equal(SimpleITKIO().read_seg(str(segmentation))[0][0], expected)
+    with pytest.raises(HyperSORTError, match="latent"):
+        predict_from_model_folder(model, images, tmp_path / "styled", device="cpu", latent="case:phantom_004")
 
 
 def test_what_needs_latents_says_that_it_has_none(trained):

@@ -1,6 +1,5 @@
 """Weights of another training in the form that nnU-Net's `-pretrained_weights` takes."""
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files.writable import require_writable
 from nnunetv2_hypersort.nnunet.checkpoints import read_checkpoint, write_checkpoint
-from nnunetv2_hypersort.nnunet.plans import PLANS_SECTION, read_plans
+from nnunetv2_hypersort.nnunet.plans import PLANS_SECTION, read_dataset_json, read_plans
 from nnunetv2_hypersort.settings import CONFIG_VARIABLE, Settings
 from nnunetv2_hypersort.trainers.base import stored_settings
 from nnunetv2_hypersort.trainers.hypersort.hypersort_trainer import HyperSORTTrainer
@@ -105,7 +104,7 @@ def _network_to_be_trained(
     if configuration not in manager.available_configurations:
         planned = ", ".join(manager.available_configurations)
         raise HyperSORTError(f"{folder / plans}.json has no configuration {configuration}; it has {planned}.")
-    dataset_json = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+    dataset_json = read_dataset_json(folder / "dataset.json")
     chosen = manager.get_configuration(configuration)
     kind = recursive_find_trainer_class_by_name(trainer)
     if not issubclass(kind, HyperSORTTrainer):
