@@ -54,7 +54,7 @@ def read_config(path_or_name: str | os.PathLike[str], system: System) -> tuple[A
         source = f"shipped config {name}.yaml"
         return parse_yaml(shipped.read_text(encoding="utf-8"), source), source
     try:
-        return read_yaml(path, f"Settings {path} ({system.variable})"), str(path)
+        return read_yaml(path, str(path)), str(path)
     except FileNotFoundError:
         nearest = difflib.get_close_matches(name, names, n=1)
         hint = f" Did you mean {nearest[0]}?" if nearest else ""

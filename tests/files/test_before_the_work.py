@@ -47,7 +47,7 @@ def _pretrained(model, out):
 @pytest.mark.parametrize(
     ("verb", "module", "work"),
     [
-        (_styles, finding, "align_clusters"),
+        (_styles, finding, "group_styles"),
         (_rank, rank, "gather_evidence"),
         (_splits, rank, "gather_evidence"),
         (_fit, fit, "load_new_cases"),
@@ -85,10 +85,10 @@ def test_a_ranking_that_cannot_be_saved_is_printed(styled_model, monkeypatch, ca
 
 
 def test_styles_that_cannot_be_saved_are_printed(styled_model, monkeypatch, capsys):
-    def refuse(path, content):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+    def refuse(model, book, content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), model.path)
 
-    monkeypatch.setattr(finding, "write_json", refuse)
+    monkeypatch.setattr(finding.ModelFolder, "write_book", refuse)
     with pytest.raises(HyperSORTError, match="No space left on device"):
         finding.find_styles(styled_model, cases=0)
     assert capsys.readouterr().out.startswith("style")
