@@ -176,7 +176,7 @@ def test_nothing_that_is_there_is_overwritten(raw_dataset, tmp_path):
 
 def test_bad_datasets_are_refused_by_name(raw_dataset, tmp_path):
     target = tmp_path / "Dataset902_Styles"
-    with pytest.raises(HyperSORTError, match=r"dataset\.json cannot be read"):
+    with pytest.raises(HyperSORTError, match=r"dataset\.json does not exist"):
         perturbed(tmp_path / "Dataset999_Missing", target)
     spec = {"styles": {"a": {"proportion": 1, "operations": [{"leave_out": {"labels": ["left_part"]}}]}}}
     with pytest.raises(HyperSORTError, match="'left_part'"):
