@@ -17,6 +17,8 @@ SMALL_SAMPLE_NOTE = (
     "Fewer than 50 subjects: the intervals are too narrow. In simulated test sets they held the true mean with a "
     "probability of 87 to 89 % (10 subjects), 91 to 92 % (20), 92 to 93 % (30) and 94 % (50) instead of 95 %."
 )
+# So many files with the same oddity are named.
+_NAMED = 10
 SINGLE_SUBJECT_NOTE = "A single subject says nothing about the spread over subjects: there are no intervals."
 
 
@@ -86,8 +88,10 @@ def describe_cases(cases: Sequence[Case], left_out: Sequence[str], remarks: Sequ
     for path, text in dict.fromkeys(remarks):
         by_text.setdefault(text, []).append(path)
     for text, paths in by_text.items():
-        more = f" The same holds for {_count(len(paths) - 1, 'more file')}." if len(paths) > 1 else ""
-        notes.append(f"{paths[0]} {text}{more}")
+        others = [str(path) for path in paths[1:_NAMED]]
+        if len(paths) > _NAMED:
+            others.append(_count(len(paths) - _NAMED, "more file"))
+        notes.append(f"{paths[0]} {text}" + (f" The same holds for {', '.join(others)}." if others else ""))
     return notes
 
 

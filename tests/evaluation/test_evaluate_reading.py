@@ -62,7 +62,7 @@ def test_millimetres_are_nnunets_where_a_header_disagrees_with_itself(tmp_path: 
     (named,) = [note for note in notes if "disagree" in note]
     assert "sform 1 x 1 x 1" in named
     assert "1.32 x 1.32 x 10" in named
-    assert "The same holds for 1 more file." in named
+    assert f"The same holds for {tmp_path / 'pred' / 'c.nii.gz'}." in named
 
 
 def test_a_consistent_prediction_of_an_inconsistent_reference_is_on_its_grid(tmp_path: Path) -> None:
