@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -157,15 +158,22 @@ def _submit(executor: ProcessPoolExecutor, function: Callable[[Job], Result], jo
 
 @contextmanager
 def _interrupts_held_back() -> Iterator[None]:
-    # A new process inherits what is held back, until it knows how to end without a traceback.
-    if not hasattr(signal, "pthread_sigmask"):
+    # A new process inherits what is held back, until it knows how to end without a traceback. In this process that is
+    # not enough: the signal can reach another thread, and Python then interrupts the main one between starting a worker
+    # and telling it what it is.
+    if not hasattr(signal, "pthread_sigmask") or threading.current_thread() is not threading.main_thread():
         yield
         return
+    came: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, handler)
+        if came:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _prepare_worker() -> None:

@@ -10,6 +10,7 @@ from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files.json_file import read_json
 from nnunetv2_hypersort.images.labels import LabelTable
 from nnunetv2_hypersort.images.reading import ImageReader, reader_for
+from nnunetv2_hypersort.nnunet.names import check_file_ending
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class DatasetJson:
             raise HyperSORTError(
                 f'{path} needs "file_ending" with the ending of the image and label files, for example ".nii.gz".'
             )
+        check_file_ending(content, source=path)
         return cls(content, labels, ending)
 
     def reader(self, example_file: Path | None = None) -> ImageReader:

@@ -5,13 +5,11 @@ import shlex
 from pathlib import Path
 from types import SimpleNamespace
 
-import pytest
-
 from nnunetv2_hypersort.cli import export, fit, pretrained, styles
 from nnunetv2_hypersort.handover.export import ExportedStyle
-from nnunetv2_hypersort.latents.style_book import StyleBook
-from nnunetv2_hypersort.ranking.rank import _style_names
-from nnunetv2_hypersort.report.tables import read_ranking, read_styles
+from nnunetv2_hypersort.latents.styles_file import StylesFile
+from nnunetv2_hypersort.report.tables import shown_ranking
+from nnunetv2_hypersort.styles.known_styles import known_styles
 
 ODD = "/data/it's a $HOME (1)/model"
 
@@ -76,14 +74,11 @@ def test_export(monkeypatch, capsys):
         assert words_after(said, command)[1:7] == ["-d", "Dataset004_A b", "-c", "3d_fullres", "-p", "my plans"]
 
 
-@pytest.mark.parametrize("read", [read_styles, read_ranking])
-def test_notes_of_the_report(read):
-    note = read(SimpleNamespace(path=Path(ODD), book=StyleBook(())))[-1][0]
+def test_a_note_of_the_report():
+    (note,) = shown_ranking(Path(ODD))[-1]
     assert shlex.split(note.command)[2:] == [ODD]
 
 
-def test_rank():
-    folds = (SimpleNamespace(name="0"), SimpleNamespace(name="1"))
-    book = SimpleNamespace(clusters_of=lambda _: {})
-    said = _style_names(SimpleNamespace(path=Path(ODD), folds=folds, book=book))[1]
+def test_a_note_about_styles():
+    (said,) = known_styles(SimpleNamespace(path=Path(ODD), folds=(), styles=StylesFile()))[1]
     assert shlex.split(said.split("`")[1])[2:] == [ODD]

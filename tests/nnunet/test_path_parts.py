@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.images.labels import read_label_scheme
+from nnunetv2_hypersort.nnunet.dataset_json import DatasetJson
 from nnunetv2_hypersort.nnunet.names import is_path_part, path_part
 from nnunetv2_hypersort.nnunet.plans import read_dataset_json, read_plans
 from nnunetv2_hypersort.nnunet.raw_dataset import open_dataset
@@ -108,7 +108,7 @@ def test_a_name_to_be_looked_up_that_is_no_word_is_refused(tmp_path, name):
 def test_a_file_ending_that_is_more_is_refused_everywhere(tmp_path, ending):
     path = tmp_path / "dataset.json"
     path.write_text(json.dumps({"labels": {"background": 0, "liver": 1}, "file_ending": ending}))
-    for use in (read_dataset_json, read_label_scheme, lambda path: open_dataset(path.parent)):
+    for use in (read_dataset_json, DatasetJson.read, lambda path: open_dataset(path.parent)):
         with pytest.raises(HyperSORTError, match="file_ending"):
             use(path)
 
@@ -117,7 +117,7 @@ def test_a_file_ending_that_is_more_is_refused_everywhere(tmp_path, ending):
 def test_endings_of_nnunet_are_taken(tmp_path, ending):
     path = tmp_path / "dataset.json"
     path.write_text(json.dumps({"labels": {"background": 0, "liver": 1}, "file_ending": ending}))
-    assert read_dataset_json(path)["file_ending"] == read_label_scheme(path).file_ending == ending
+    assert read_dataset_json(path)["file_ending"] == DatasetJson.read(path).file_ending == ending
 
 
 def test_a_case_of_a_raw_dataset_that_is_a_path_is_refused(tmp_path):
