@@ -12,6 +12,7 @@ from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files import write_json
 from nnunetv2_hypersort.files.claiming import claimed_folder
 from nnunetv2_hypersort.files.links import place_file
+from nnunetv2_hypersort.handover.account import latent_account
 from nnunetv2_hypersort.handover.plain_model import (
     PLAIN_TRAINER,
     build_plain_network,
@@ -174,14 +175,7 @@ def _describe(model: ModelFolder, style: str, latents: Sequence[ChosenLatent], v
         "style": style,
         "validated": validate,
         "folds": {
-            fold.name: {
-                "latent": [float(value) for value in latent.coordinates],
-                "origin": latent.origin,
-                "fingerprint": fold.record.fingerprint,
-                "weights": fold.record.weights,
-                "settings": fold.record.settings,
-                "epochs": fold.epoch,
-            }
+            fold.name: {**latent_account(fold, latent), "epochs": fold.epoch}
             for fold, latent in zip(model.folds, latents, strict=True)
         },
     }

@@ -13,6 +13,7 @@ from nnunetv2_hypersort.files import write_json
 from nnunetv2_hypersort.files.claiming import claimed_folder
 from nnunetv2_hypersort.files.progress import tracked
 from nnunetv2_hypersort.files.workers import count_processes
+from nnunetv2_hypersort.handover.account import latent_account
 from nnunetv2_hypersort.handover.label_changes import LabelChange, compare_labels, summarise_changes, write_changes
 from nnunetv2_hypersort.images.reading import reader_for
 from nnunetv2_hypersort.latents import ChosenLatent, LatentChoice, choose_latents, fold_order
@@ -212,14 +213,7 @@ def _describe(
         "model": model.path.resolve().name,
         "style": style,
         "folds": {
-            fold.name: {
-                "latent": [float(value) for value in latent.coordinates],
-                "origin": latent.origin,
-                "fingerprint": fold.record.fingerprint,
-                "weights": fold.record.weights,
-                "settings": fold.record.settings,
-                "cases": list(fold.validation_cases),
-            }
+            fold.name: {**latent_account(fold, latent), "cases": list(fold.validation_cases)}
             for fold, latent in zip(folds, latents, strict=True)
         },
     }
