@@ -162,6 +162,11 @@ def _from_case(case_id: str, records: Sequence[FoldRecord]) -> list[ChosenLatent
     serving = sorted({fold for record in records for fold in record.folds_that_train(case_id)}, key=fold_order)
     if not serving:
         known = sorted({case for record in records for case in (*record.case_ids, *chain(*record.held_out.values()))})
+        if case_id in known:
+            raise HyperSORTError(
+                f"The case {case_id} is held out in every fold of the split, so it has no latent; name a training case, "
+                f"or fit a latent to its label with `hypersort fit`."
+            )
         nearest = difflib.get_close_matches(case_id, known, n=3)
         hint = (
             f"the nearest ids are {', '.join(nearest)}" if nearest else f"an id looks like {known[0]}" if known else ""
