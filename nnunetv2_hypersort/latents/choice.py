@@ -164,8 +164,8 @@ def _from_case(case_id: str, records: Sequence[FoldRecord]) -> list[ChosenLatent
         known = sorted({case for record in records for case in (*record.case_ids, *chain(*record.held_out.values()))})
         if case_id in known:
             raise HyperSORTError(
-                f"The case {case_id} is held out in every fold of the split, so it has no latent; name a training case, "
-                f"or fit a latent to its label with `hypersort fit`."
+                f"The case {case_id} is held out in every fold of the split, so it has no latent; name a training "
+                f"case, or fit a latent to its label with `hypersort fit`."
             )
         nearest = difflib.get_close_matches(case_id, known, n=3)
         hint = (

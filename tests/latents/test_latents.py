@@ -86,7 +86,7 @@ def test_an_unknown_case_gets_the_nearest_ids():
     with pytest.raises(HyperSORTError, match="nearest ids are liver_"):
         choose_latents(LatentChoice(case_id="liver_01"), [record("0", "liver_1", "liver_2")])
     alone = FoldRecord("0", ("a", "b"), np.zeros((2, 2)), np.ones(2, int), {"0": ["c"]})
-    with pytest.raises(HyperSORTError, match="c is held out in every fold of the split.*hypersort fit"):
+    with pytest.raises(HyperSORTError, match=r"c is held out in every fold of the split.*hypersort fit"):
         choose_latents(LatentChoice.parse("case:c"), [alone])
     with pytest.raises(HyperSORTError, match="names no training case"):
         choose_latents(LatentChoice(case_id="zzz"), [record("0", "liver_1", "liver_2")])
