@@ -124,6 +124,7 @@ def _arm(moment: str, chosen: int, share: float) -> None:
 
 
 def _wrap_renames(wrapper: Callable[[Rename, str, str], Any]) -> None:
+    # The kills are in this process alone: the wrapped functions keep only the two arguments that our writers give.
     os.replace, os.rename = partial(wrapper, os.replace), partial(wrapper, os.rename)  # type: ignore[assignment]
 
 

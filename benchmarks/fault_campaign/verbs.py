@@ -146,7 +146,7 @@ def start(verb: str, inputs: Inputs, place: Path, before: Callable[[], None] = l
                 os.environ["nnUNet_raw"] = str(place / "nnUNet_raw")
             before()
             status = hypersort(VERBS[verb](inputs, place, _model_in(inputs, place)))
-        except BaseException:
+        except BaseException:  # whatever it is, a fork must not go on in what its parent was doing
             os.write(2, traceback.format_exc().encode())
         finally:
             os._exit(status)

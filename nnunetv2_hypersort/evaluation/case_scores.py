@@ -23,7 +23,6 @@ from nnunetv2_hypersort.images.overlap import (
 METRICS = ("DSC", "HD95", "NSD", "ASD", "VS")
 HIGHER_IS_BETTER = {"DSC": True, "HD95": False, "NSD": True, "ASD": False, "VS": True}
 UNITS = {"DSC": "", "HD95": "mm", "NSD": "", "ASD": "mm", "VS": ""}
-SURFACE_METRICS = ("HD95", "NSD", "ASD")
 
 
 class Presence(Enum):

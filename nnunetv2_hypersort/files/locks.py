@@ -79,7 +79,7 @@ def _acquire(path: Path, target: Path, end: float, taken: str | None) -> tuple[i
         time.sleep(0 if held else _POLL)
 
 
-if os.name == "nt":  # pragma: no cover
+if os.name == "nt":  # pragma: no cover  # tests run on Linux
     import msvcrt
 
     def _try_lock(descriptor: int) -> bool:
