@@ -25,7 +25,7 @@ os.environ.setdefault("nnUNet_def_n_proc", "2")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DATASET = "Dataset901_Tiny"
-CASES = 10
+CASE_COUNT = 10
 SHORT = (
     "training: {num_epochs: 1, num_iterations_per_epoch: 12, num_val_iterations_per_epoch: 1, seed: 3}\n"
     "latent: {start: random, init_std: 0.5}\n"
@@ -77,7 +77,7 @@ def preprocessed(once_per_run: OncePerRun) -> Path:
     """A folder with nnUNet_raw and nnUNet_preprocessed of ten generated scans, planned and preprocessed by nnU-Net."""
 
     def make(base: Path) -> None:
-        cases = _preprocess_phantom(base, CASES)
+        cases = _preprocess_phantom(base, CASE_COUNT)
         splits = [{"train": cases[2:], "val": cases[:2]}, {"train": cases[:8], "val": cases[8:]}]
         (base / "nnUNet_preprocessed" / DATASET / "splits_final.json").write_text(json.dumps(splits))
 

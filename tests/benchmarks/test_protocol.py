@@ -120,5 +120,5 @@ def test_each_image_once_or_twice() -> None:
     assert Counter(drawing.image for drawing in twice.values()) == dict.fromkeys(images, 2)
     assert {drawing.child for drawing in twice.values()} == {f"{child:02d}" for child in range(1, 15)}
     for run in plan_observers(OBSERVERS, "default"):
-        cases = 24 * (1 + run.design.is_paired)
-        assert run.epochs * run.iterations * 4 / cases == pytest.approx(250, rel=0.02)
+        case_count = 24 * (1 + run.design.is_paired)
+        assert run.epochs * run.iterations * 4 / case_count == pytest.approx(250, rel=0.02)

@@ -1,4 +1,4 @@
-"""Small raw nnU-Net datasets to perturb."""
+"""nnU-Net's folders, and small raw datasets to perturb."""
 
 import json
 from pathlib import Path
@@ -6,6 +6,15 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+
+
+@pytest.fixture
+def raw(tmp_path, monkeypatch):
+    """nnUNet_raw, empty, beside the other two folders that nnU-Net's variables point to."""
+    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
+        (tmp_path / "nnunet" / name).mkdir(parents=True)
+        monkeypatch.setenv(name, str(tmp_path / "nnunet" / name))
+    return tmp_path / "nnunet" / "nnUNet_raw"
 
 
 @pytest.fixture

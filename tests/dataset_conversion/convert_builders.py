@@ -7,6 +7,10 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
+from nnunetv2_hypersort.conversion.settings import LabelOptions, Settings
+from nnunetv2_hypersort.dataset_conversion.amos22 import Amos22Options, convert_amos22
+from nnunetv2_hypersort.dataset_conversion.totalsegmentator import TotalSegmentatorOptions, convert_totalsegmentator
+
 SHAPE = (12, 10, 8)
 AFFINE = np.array([[-1.5, 0, 0, 90.0], [0, 1.5, 0, -40.0], [0, 0, 3.0, 10.0], [0, 0, 0, 1.0]])
 SHEARED = np.array([[-1.5, 0.02, 0, 90.0], [0, 1.5, 0, -40.0], [0, 0, 3.0, 10.0], [0, 0, 0, 1.0]])
@@ -21,14 +25,6 @@ AMOS_ZENODO = {
     **AMOS_TASK1, "2": "right kidney", "3": "left kidney", "4": "gall bladder", "8": "arota", "9": "postcava",
     "11": "right adrenal gland", "12": "left adrenal gland", "15": "prostate/uterus",
 }  # fmt: skip
-
-
-def set_nnunet_folders(root: Path, monkeypatch) -> Path:
-    """Create nnU-Net's three folders under `root`, point the variables to them, and return the raw one."""
-    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
-        (root / name).mkdir(parents=True, exist_ok=True)
-        monkeypatch.setenv(name, str(root / name))
-    return root / "nnUNet_raw"
 
 
 def save(path: Path, values, affine=AFFINE, *, sform_only: bool = True) -> Path:
@@ -100,6 +96,23 @@ def make_totalsegmentator(
         rows.append(f"{name};{50 + number};m;{'AB'[number % 2]};ct thorax;{split};siemens;Somatom;120;no_pathology;")
     (root / "meta.csv").write_text("﻿" + "\n".join(rows) + "\n", encoding="utf-8")
     return root
+
+
+def convert_amos(source: Path, *, classes=None, merges=None, **given) -> Path:
+    """Convert an AMOS22 download; `given` are settings and options of AMOS22."""
+    settings = {name: given.pop(name) for name in Settings.__dataclass_fields__ if name in given}
+    options = Amos22Options(labels=LabelOptions(classes, merges or {}), **given)
+    return convert_amos22(source, Settings(**{"dataset_id": 218, **settings}), options)
+
+
+def convert_masks(source: Path, *, classes=None, merges=None, allow_missing=False, release=None, **settings) -> Path:
+    """Convert a TotalSegmentator download."""
+    options = TotalSegmentatorOptions(LabelOptions(classes, merges or {}), allow_missing, release)
+    return convert_totalsegmentator(source, Settings(**{"dataset_id": 291, **settings}), options)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
 
 
 def load(path: Path):

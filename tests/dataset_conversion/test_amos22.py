@@ -1,6 +1,5 @@
 """AMOS22, from download to dataset folder."""
 
-import csv
 import json
 import os
 
@@ -14,23 +13,18 @@ from convert_builders import (
     SHEARED,
     amos_label,
     break_checksum,
+    convert_amos,
     ct,
     load,
     make_amos,
+    names,
     save,
-    set_nnunet_folders,
     truncate,
 )
+from csv_rows import csv_rows
 
 from nnunetv2_hypersort.cli.main import main
-from nnunetv2_hypersort.conversion.settings import LabelOptions, Settings
-from nnunetv2_hypersort.dataset_conversion.amos22 import Amos22Options, convert_amos22
 from nnunetv2_hypersort.errors import HyperSORTError
-
-
-@pytest.fixture
-def raw(tmp_path, monkeypatch):
-    return set_nnunet_folders(tmp_path / "nnunet", monkeypatch)
 
 
 @pytest.fixture
@@ -38,18 +32,8 @@ def source(tmp_path):
     return make_amos(tmp_path / "amos22")
 
 
-def convert(source, *, settings=None, classes=None, merges=None, **options):
-    labels = LabelOptions(classes=classes, merges=merges or {})
-    settings = {"dataset_id": 218, **(settings or {})}
-    return convert_amos22(source, Settings(**settings), Amos22Options(labels=labels, **options))
-
-
-def names(folder):
-    return sorted(path.name for path in folder.iterdir())
-
-
 def test_default_is_all_labelled_ct_linked_and_unchanged(raw, source):
-    folder = convert(source)
+    folder = convert_amos(source)
     assert folder == raw / "Dataset218_AMOS22"
     assert names(folder) == ["cases.csv", "conversion.json", "dataset.json", "imagesTr", "labelsTr"]
     assert names(folder / "imagesTr") == ["amos_0001_0000.nii.gz", "amos_0004_0000.nii.gz", "amos_0008_0000.nii.gz"]
@@ -77,14 +61,14 @@ def test_default_is_all_labelled_ct_linked_and_unchanged(raw, source):
 def test_every_published_spelling_gives_the_same_dataset(raw, tmp_path, labels, listed, nested):
     source = tmp_path / "unpacked"
     make_amos(source / nested if nested else source, labels=labels, listed_validation_folder=listed)
-    folder = convert(source)
+    folder = convert_amos(source)
     assert len(names(folder / "imagesTr")) == 3
     assert list(json.loads((folder / "dataset.json").read_text())["labels"]) == list(AMOS_TASK1.values())
 
 
 @pytest.mark.parametrize("spelling", ["gallbladder", "gall bladder"])
 def test_binary_task_of_one_organ(raw, source, spelling):
-    folder = convert(source, classes=[spelling])
+    folder = convert_amos(source, classes=[spelling])
     assert json.loads((folder / "dataset.json").read_text())["labels"] == {"background": 0, "gallbladder": 1}
     values, affine = load(folder / "labelsTr" / "amos_0004.nii.gz")
     np.testing.assert_array_equal(values, amos_label(4) == 4)
@@ -93,7 +77,7 @@ def test_binary_task_of_one_organ(raw, source, spelling):
 
 
 def test_organs_merged_into_one_label(raw, source):
-    folder = convert(source, classes=["liver"], merges={"kidneys": ["right kidney", "kidney_left"]})
+    folder = convert_amos(source, classes=["liver"], merges={"kidneys": ["right kidney", "kidney_left"]})
     assert json.loads((folder / "dataset.json").read_text())["labels"] == {"background": 0, "kidneys": 1, "liver": 2}
     values, _ = load(folder / "labelsTr" / "amos_0001.nii.gz")
     original = amos_label(1)
@@ -102,7 +86,7 @@ def test_organs_merged_into_one_label(raw, source):
 
 
 def test_validation_as_its_own_fold_and_test_images(raw, source):
-    folder = convert(source, validation="fold", test_images=True)
+    folder = convert_amos(source, validation="fold", test_images=True)
     assert json.loads((folder / "splits_final.json").read_text()) == [
         {"train": ["amos_0001", "amos_0004"], "val": ["amos_0008"]}
     ]
@@ -122,7 +106,7 @@ def test_validation_as_its_own_fold_and_test_images(raw, source):
 def test_modality_follows_the_id_and_chooses_the_normalisation(raw, tmp_path, modality, cases, channel):
     from nnunetv2.preprocessing.normalization.map_channel_name_to_normalization import get_normalization_scheme
 
-    folder = convert(make_amos(tmp_path / "a", train=(1, 500, 501), validation=()), modality=modality)
+    folder = convert_amos(make_amos(tmp_path / "a", train=(1, 500, 501), validation=()), modality=modality)
     assert names(folder / "labelsTr") == [f"{case}.nii.gz" for case in cases]
     content = json.loads((folder / "dataset.json").read_text())
     assert content["channel_names"] == {"0": channel}
@@ -135,10 +119,10 @@ def test_files_beyond_the_lists_and_litter(raw, source, tmp_path):
     save(source / "labelsTr" / "amos_0005.nii.gz", amos_label(5), sform_only=False)
     (source / "imagesTr" / "._amos_0001.nii.gz").write_bytes(b"litter")
     (source / "imagesTr" / "average.nii.gz").write_bytes(b"litter")
-    folder = convert(source)
+    folder = convert_amos(source)
     assert "amos_0005.nii.gz" not in names(folder / "labelsTr")
     assert any("--all-files" in text for text in json.loads((folder / "conversion.json").read_text())["warnings"])
-    folder = convert(source, settings={"dataset_id": 219}, all_files=True)
+    folder = convert_amos(source, dataset_id=219, all_files=True)
     assert names(folder / "labelsTr") == [f"amos_{number:04d}.nii.gz" for number in (1, 4, 5, 8)]
 
 
@@ -150,11 +134,11 @@ def test_style_metadata_travels_but_birth_dates_do_not(raw, source):
         "8,19600101,F,057Y,Optima CT540,GE,20180204,B\n"
         "4,19600101,F,057Y,Optima CT540,GE,20180204,A\n4,19610101,F,058Y,Optima CT540,GE,20180204,B\n"
     )
-    folder = convert(source)
+    folder = convert_amos(source)
     text = (folder / "cases.csv").read_text()
     assert "birth" not in text.casefold()
     assert "19500101" not in text
-    rows = {row["case"]: row for row in csv.DictReader(text.splitlines())}
+    rows = {row["case"]: row for row in csv_rows(folder / "cases.csv")}
     assert list(rows["amos_0001"])[:4] == ["case", "subject", "split", "modality"]
     assert rows["amos_0001"]["site"] == "LG, CH"
     assert rows["amos_0001"]["manufacturer"] == "TOSHIBA"
@@ -202,7 +186,7 @@ def test_dangling_link_is_a_missing_file(raw, source):
     (source / "imagesTr" / "amos_0001.nii.gz").unlink()
     (source / "imagesTr" / "amos_0001.nii.gz").symlink_to(source / "nowhere.nii.gz")
     with pytest.raises(HyperSORTError, match=r"amos_0001: imagesTr/amos_0001\.nii\.gz is missing"):
-        convert(source)
+        convert_amos(source)
 
 
 def test_skip_bad_goes_on_and_lists_what_was_left_out(raw, source, capsys):
@@ -219,24 +203,24 @@ def test_skip_bad_goes_on_and_lists_what_was_left_out(raw, source, capsys):
 
 def test_exclude_is_the_remedy_for_one_case(raw, source):
     truncate(source / "imagesTr" / "amos_0001.nii.gz")
-    folder = convert(source, settings={"exclude": ("amos_0001",)})
+    folder = convert_amos(source, exclude=("amos_0001",))
     assert names(folder / "labelsTr") == ["amos_0004.nii.gz", "amos_0008.nii.gz"]
     with pytest.raises(HyperSORTError, match="no case amos_0999"):
-        convert(source, settings={"dataset_id": 219, "exclude": ("amos_0999",)})
+        convert_amos(source, dataset_id=219, exclude=("amos_0999",))
 
 
 def test_quick_check_sees_lengths_and_conversion_still_catches_the_rest(raw, source):
     truncate(source / "imagesTr" / "amos_0001.nii.gz")
     with pytest.raises(HyperSORTError, match=r"amos_0001: imagesTr/amos_0001\.nii\.gz is cut short"):
-        convert(source, settings={"check": "quick"})
+        convert_amos(source, check="quick")
     save(source / "imagesTr" / "amos_0001.nii.gz", ct(1), sform_only=False)
     break_checksum(source / "labelsTr" / "amos_0004.nii.gz")
     # A file that is only linked is not read in this mode; one whose values change is.
     with pytest.raises(HyperSORTError, match=r"amos_0004: labelsTr/amos_0004\.nii\.gz fails its CRC check"):
-        convert(source, settings={"check": "quick"}, classes=["liver"])
+        convert_amos(source, check="quick", classes=["liver"])
     assert not (raw / "Dataset218_AMOS22").exists()
     save(source / "labelsTr" / "amos_0004.nii.gz", amos_label(4), sform_only=False)
-    assert convert(source, settings={"check": "quick"}, classes=["liver"]).is_dir()
+    assert convert_amos(source, check="quick", classes=["liver"]).is_dir()
 
 
 def test_labels_that_need_it_are_rewritten_and_images_stay_linked(raw, source):
@@ -245,7 +229,7 @@ def test_labels_that_need_it_are_rewritten_and_images_stay_linked(raw, source):
     save(source / "labelsTr" / "amos_0001.nii.gz", amos_label(1), noisy, sform_only=False)
     save(source / "labelsTr" / "amos_0004.nii.gz", amos_label(4, dtype=np.float64), sform_only=False)
     save(source / "labelsVa" / "amos_0008.nii.gz", amos_label(8)[..., np.newaxis], sform_only=False)
-    folder = convert(source)
+    folder = convert_amos(source)
     record = json.loads((folder / "conversion.json").read_text())["cases"]
     assert record["amos_0001"]["grid_snapped_to_image"] == ["labelsTr/amos_0001.nii.gz"]
     for number in (1, 4, 8):
@@ -260,7 +244,7 @@ def test_labels_that_need_it_are_rewritten_and_images_stay_linked(raw, source):
 
 def test_singleton_axis_of_an_image_goes_and_its_voxels_stay(raw, source):
     save(source / "imagesTr" / "amos_0001.nii.gz", ct(1)[..., np.newaxis], sform_only=False)
-    folder = convert(source)
+    folder = convert_amos(source)
     values, affine = load(folder / "imagesTr" / "amos_0001_0000.nii.gz")
     np.testing.assert_array_equal(values, ct(1))
     np.testing.assert_array_equal(affine, AFFINE)
@@ -269,7 +253,7 @@ def test_singleton_axis_of_an_image_goes_and_its_voxels_stay(raw, source):
 def test_header_that_simpleitk_refuses_asks_for_nnunet_s_nibabel_reader(raw, source):
     save(source / "imagesTr" / "amos_0001.nii.gz", ct(1), SHEARED)
     save(source / "labelsTr" / "amos_0001.nii.gz", amos_label(1), SHEARED)
-    folder = convert(source)
+    folder = convert_amos(source)
     content = json.loads((folder / "dataset.json").read_text())
     assert content["overwrite_image_reader_writer"] == "NibabelIOWithReorient"
     assert os.path.samefile(source / "imagesTr" / "amos_0001.nii.gz", folder / "imagesTr" / "amos_0001_0000.nii.gz")
@@ -280,7 +264,7 @@ def test_sform_and_qform_in_another_order_than_the_image_s_are_not_linked(raw, s
     # nibabel reads the same place from both files, SimpleITK would not: the label has no qform to fall back to.
     save(source / "imagesTr" / "amos_0001.nii.gz", ct(1), SHEARED, sform_only=False)
     save(source / "labelsTr" / "amos_0001.nii.gz", amos_label(1), SHEARED, sform_only=True)
-    folder = convert(source)
+    folder = convert_amos(source)
     record = json.loads((folder / "conversion.json").read_text())["cases"]["amos_0001"]
     assert record["label"]["how"].startswith("values rewritten")
 
@@ -290,21 +274,21 @@ def test_empty_label_and_odd_intensities_are_warnings(raw, source):
     odd = ct(4)
     odd[0, 0, 0] = -9758
     save(source / "imagesTr" / "amos_0004.nii.gz", odd, sform_only=False)
-    warnings = json.loads((convert(source) / "conversion.json").read_text())["warnings"]
+    warnings = json.loads((convert_amos(source) / "conversion.json").read_text())["warnings"]
     assert any(text.startswith("amos_0001: its label map is empty") for text in warnings)
     assert any(text.startswith("amos_0004: intensities from -9758") for text in warnings)
 
 
 def test_copy_is_independent_of_the_download(raw, source):
-    folder = convert(source, settings={"copy": True})
+    folder = convert_amos(source, copy=True)
     target = folder / "imagesTr" / "amos_0001_0000.nii.gz"
     assert not os.path.samefile(source / "imagesTr" / "amos_0001.nii.gz", target)
     assert target.read_bytes() == (source / "imagesTr" / "amos_0001.nii.gz").read_bytes()
 
 
 def test_two_processes_give_the_same_dataset(raw, source):
-    first = convert(source, classes=["liver", "spleen"])
-    second = convert(source, settings={"dataset_id": 219, "processes": 2}, classes=["liver", "spleen"])
+    first = convert_amos(source, classes=["liver", "spleen"])
+    second = convert_amos(source, dataset_id=219, processes=2, classes=["liver", "spleen"])
     for path in sorted(first.glob("*Tr/*")):
         assert path.read_bytes() == (second / path.relative_to(first)).read_bytes()
 
@@ -316,18 +300,21 @@ def test_two_processes_give_the_same_dataset(raw, source):
         (lambda root: (root / "dataset.json").write_text("{"), "is not JSON"),
         (lambda root: (root / "dataset.json").write_text("{}"), "lists no labels"),
         (lambda root: (root / "dataset.json").write_text('{"labels": {"0": "background", "1": "tail"}}'), "'tail'"),
-        (lambda root: (root / "labeled_data_meta_0000_0599.csv").write_text("a,b\n"), "no column 'amos_id'"),
+        (
+            lambda root: (root / "labeled_data_meta_0000_0599.csv").write_text("a,b\n"),
+            "no column `amos_id`",
+        ),
     ],
 )
 def test_other_folders_are_refused_with_the_reason(raw, source, spoil, message):
     spoil(source)
     with pytest.raises(HyperSORTError, match=message):
-        convert(source)
+        convert_amos(source)
 
 
 def test_mri_from_a_list_of_ct_only(raw, source):
     with pytest.raises(HyperSORTError, match="lists no MRI case"):
-        convert(source, modality="mri")
+        convert_amos(source, modality="mri")
 
 
 def test_real_task1_file_and_label_maps(raw, tmp_path, shared_data):
@@ -345,8 +332,8 @@ def test_real_task1_file_and_label_maps(raw, tmp_path, shared_data):
         (source / f"labels{part}").symlink_to(example / f"labels{part}")
     (source / "dataset.json").symlink_to(example / "dataset.json")
     with pytest.raises(HyperSORTError, match="298 of 300 cases"):
-        convert(source, settings={"check": "quick"})
-    folder = convert(source, settings={"skip_bad": True}, classes=["liver"])
+        convert_amos(source, check="quick")
+    folder = convert_amos(source, skip_bad=True, classes=["liver"])
     for part, case in (("Tr", "amos_0001"), ("Va", "amos_0013")):
         values, affine = load(folder / "labelsTr" / f"{case}.nii.gz")
         original, original_affine = load(example / f"labels{part}" / f"{case}.nii.gz")

@@ -5,18 +5,16 @@ import gzip
 import os
 import struct
 import zlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from convert_builders import amos_label, box, ct, make_amos, make_totalsegmentator, save, set_nnunet_folders
+from convert_builders import amos_label, box, convert_amos, convert_masks, ct, make_amos, make_totalsegmentator, save
 
 from nnunetv2_hypersort.conversion import checking, nifti, pipeline
 from nnunetv2_hypersort.conversion.cases import LabelMapFile, MaskFile, SourceCase
 from nnunetv2_hypersort.conversion.checking import CheckTask, check_case
-from nnunetv2_hypersort.conversion.settings import LabelOptions, Settings
-from nnunetv2_hypersort.dataset_conversion.amos22 import Amos22Options, convert_amos22
-from nnunetv2_hypersort.dataset_conversion.totalsegmentator import convert_totalsegmentator
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files import links as linking
 from nnunetv2_hypersort.files.workers import run_jobs
@@ -25,18 +23,11 @@ SLOPE, INTERCEPT = 112, 116  # where NIfTI-1 keeps the two, as 32-bit floats
 
 
 @pytest.fixture
-def raw(tmp_path, monkeypatch):
-    return set_nnunet_folders(tmp_path / "nnunet", monkeypatch)
-
-
-@pytest.fixture
 def source(tmp_path):
     return make_amos(tmp_path / "amos22", train=(1, 4, 5), validation=(), test=())
 
 
-def convert(source, **settings):
-    options = Amos22Options(labels=LabelOptions(classes=["liver"]))
-    return convert_amos22(source, Settings(**{"dataset_id": 218, **settings}), options)
+convert = partial(convert_amos, classes=["liver"])
 
 
 def patch_bytes(path, offset, content):
@@ -68,8 +59,8 @@ def test_a_mask_with_intercept_nan(raw, tmp_path):
     source = make_totalsegmentator(tmp_path / "ts", {"s0001": "train", "s0002": "train"}, masks)
     patch_bytes(source / "s0002/segmentations/liver.nii.gz", SLOPE, struct.pack("<2f", 1.0, float("nan")))
     with pytest.raises(HyperSORTError, match=r"s0002: s0002/segmentations/liver.nii.gz has a header"):
-        convert_totalsegmentator(source, Settings(dataset_id=218))
-    assert cases_in(convert_totalsegmentator(source, Settings(dataset_id=218, skip_bad=True))) == ["s0001"]
+        convert_masks(source)
+    assert cases_in(convert_masks(source, skip_bad=True)) == ["s0001"]
 
 
 @pytest.fixture

@@ -5,14 +5,13 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import pytest
-from convert_builders import make_amos, set_nnunet_folders
+from convert_builders import convert_amos, make_amos
 from nnunetv2.utilities.dataset_name_id_conversion import convert_id_to_dataset_name, find_candidate_datasets
 
 from nnunetv2_hypersort.conversion import occupants, pipeline
-from nnunetv2_hypersort.conversion.settings import LabelOptions, Settings
-from nnunetv2_hypersort.dataset_conversion.amos22 import Amos22Options, convert_amos22
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.nnunet import dataset_ids
 from nnunetv2_hypersort.nnunet.raw_dataset import check_dataset_name
@@ -22,18 +21,11 @@ NAMES = ["Dataset100_A", "Dataset100", "Dataset100A", "Dataset1000_Other", "Data
 
 
 @pytest.fixture
-def raw(tmp_path, monkeypatch):
-    return set_nnunet_folders(tmp_path / "nnunet", monkeypatch)
-
-
-@pytest.fixture
 def source(tmp_path):
     return make_amos(tmp_path / "amos22", train=(1, 4), validation=(), test=())
 
 
-def convert(source, classes=("liver",), **settings):
-    options = Amos22Options(labels=LabelOptions(classes=list(classes)))
-    return convert_amos22(source, Settings(**{"dataset_id": 100, **settings}), options)
+convert = partial(convert_amos, classes=["liver"], dataset_id=100)
 
 
 def put(raw, variable, name):

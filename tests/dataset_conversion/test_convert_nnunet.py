@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from convert_builders import SHEARED, amos_label, ct, make_amos, save, set_nnunet_folders
+from convert_builders import SHEARED, amos_label, ct, make_amos, save
 
 from nnunetv2_hypersort.cli.main import main
 
@@ -30,9 +30,7 @@ def plan_and_preprocess(*ids):
     )
 
 
-def test_plan_and_preprocess_with_verification(tmp_path, monkeypatch, shared_data):
-    data = shared_data
-    raw = set_nnunet_folders(tmp_path / "nnunet", monkeypatch)
+def test_plan_and_preprocess_with_verification(raw, tmp_path, shared_data):
     shape = (40, 36, 16)
     amos = make_amos(tmp_path / "amos22", train=(1, 4, 5), validation=(8,))
     for number, part, affine in ((1, "Tr", None), (4, "Tr", SHEARED), (5, "Tr", None), (8, "Va", None)):
@@ -41,7 +39,7 @@ def test_plan_and_preprocess_with_verification(tmp_path, monkeypatch, shared_dat
         label = amos_label(number, shape, np.float64 if number == 5 else np.uint16)
         save(amos / f"labels{part}" / f"amos_{number:04d}.nii.gz", label, **grid)
 
-    example = data / "totalsegmentator_example"
+    example = shared_data / "totalsegmentator_example"
     total = tmp_path / "Totalsegmentator_dataset_v201"
     splits = {"s0000": "train", "s0001": "val", "s0002": "test"}
     for name in splits:

@@ -14,24 +14,17 @@ from convert_builders import (
     SHAPE,
     amos_label,
     box,
+    convert_amos,
+    convert_masks,
     ct,
     make_amos,
     make_totalsegmentator,
     save,
-    set_nnunet_folders,
 )
 
 from nnunetv2_hypersort.conversion import geometry, merging, nifti
-from nnunetv2_hypersort.conversion.settings import LabelOptions, Settings
-from nnunetv2_hypersort.dataset_conversion.amos22 import Amos22Options, convert_amos22
-from nnunetv2_hypersort.dataset_conversion.totalsegmentator import convert_totalsegmentator
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files import links as linking
-
-
-@pytest.fixture
-def raw(tmp_path, monkeypatch):
-    return set_nnunet_folders(tmp_path / "nnunet", monkeypatch)
 
 
 @pytest.fixture
@@ -39,14 +32,9 @@ def source(tmp_path):
     return make_amos(tmp_path / "amos22", train=(1, 4), validation=(), test=())
 
 
-def convert(source, classes=None, **settings):
-    options = Amos22Options(labels=LabelOptions(classes=classes))
-    return convert_amos22(source, Settings(**{"dataset_id": 218, **settings}), options)
-
-
 def problems(source, **settings):
     with pytest.raises(HyperSORTError, match="cases cannot be converted") as caught:
-        convert(source, **settings)
+        convert_amos(source, **settings)
     return str(caught.value).splitlines()[1:]
 
 
@@ -61,7 +49,7 @@ def no_hard_links(monkeypatch):
 
 def test_hard_links_that_the_system_refuses_are_told_and_counted(raw, source, no_hard_links, capsys):
     size = sum(path.stat().st_size for path in source.rglob("*.nii.gz"))
-    folder = convert(source)
+    folder = convert_amos(source)
     said = capsys.readouterr().out
     assert f"Hard links from the download to {raw} are refused (Operation not permitted)" in said
     assert f"about {size / 1000:.3g} kB needed" in said
@@ -74,12 +62,12 @@ def test_refused_hard_links_need_room(raw, source, no_hard_links, monkeypatch):
     usage = shutil.disk_usage(raw)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=100))
     with pytest.raises(HyperSORTError, match="only 100 bytes free"):
-        convert(source)
+        convert_amos(source)
     assert list(raw.iterdir()) == []
 
 
 def test_hard_links_that_work_need_no_room_and_no_words(raw, source, capsys):
-    convert(source)
+    convert_amos(source)
     said = capsys.readouterr().out
     assert "about 0 bytes needed" in said
     assert "Hard links" not in said
@@ -149,7 +137,7 @@ def test_a_file_of_another_case_is_not_taken_for_it(raw, source):
 def test_entries_of_the_list_may_have_another_ending(raw, source):
     path = source / "dataset.json"
     path.write_text(path.read_text().replace("amos_0004.nii.gz", "amos_0004.nii"))
-    assert len(list((convert(source) / "imagesTr").iterdir())) == 2
+    assert len(list((convert_amos(source) / "imagesTr").iterdir())) == 2
 
 
 MASKS = {"liver": box((1, 1, 1), (4, 4, 4)), "spleen": box((5, 5, 5), (7, 7, 7))}
@@ -160,7 +148,7 @@ def test_a_totalsegmentator_file_under_another_name_is_named(raw, tmp_path):
     unpacked(source / "s0001/ct.nii.gz")
     unpacked(source / "s0002/segmentations/liver.nii.gz")
     with pytest.raises(HyperSORTError, match="2 of 3 cases") as caught:
-        convert_totalsegmentator(source, Settings(dataset_id=218))
+        convert_masks(source)
     first, second = str(caught.value).splitlines()[1:]
     assert "s0001: s0001/ct.nii.gz is missing, but ct.nii is there; compress it with gzip" in first
     assert "s0002: s0002/segmentations/liver.nii.gz is missing, but liver.nii is there; compress it with gzip" in second
@@ -171,15 +159,15 @@ def test_a_totalsegmentator_download_without_any_expected_name(raw, tmp_path, pa
     source = make_totalsegmentator(tmp_path / "ts", {"s0001": "train"}, MASKS)
     names = sorted(unpacked(path).relative_to(source) for path in sorted(source.glob(pattern)))
     with pytest.raises(HyperSORTError, match=r"no case has an? (image|mask)") as caught:
-        convert_totalsegmentator(source, Settings(dataset_id=218))
+        convert_masks(source)
     assert f"but {names[0]} is there" in str(caught.value)
 
 
 def test_names_joined_by_commas_are_explained(raw, source):
     with pytest.raises(HyperSORTError, match=r"separated by blanks, as in --classes liver spleen$"):
-        convert(source, classes=["liver,spleen"])
+        convert_amos(source, classes=["liver,spleen"])
     with pytest.raises(HyperSORTError, match=r"amos_0001,amos_0004.*separated by blanks"):
-        convert(source, exclude=("amos_0001,amos_0004",))
+        convert_amos(source, exclude=("amos_0001,amos_0004",))
 
 
 def turned(degrees):
@@ -199,7 +187,7 @@ def test_a_direction_within_the_rounding_of_quaternions_is_the_same(raw, source,
     for kind, values in (("images", ct(4, BIG)), ("labels", amos_label(4, BIG))):
         affine = AFFINE if kind == "images" else turned(degrees)
         save(source / f"{kind}Tr/amos_0004.nii.gz", values, affine, sform_only=False)
-    folder = convert(source)
+    folder = convert_amos(source)
     label = nibabel.load(folder / "labelsTr/amos_0004.nii.gz")
     np.testing.assert_array_equal(label.affine, nibabel.load(source / "imagesTr/amos_0004.nii.gz").affine)
     np.testing.assert_array_equal(np.asarray(label.dataobj), amos_label(4, BIG))
@@ -221,7 +209,7 @@ def test_a_direction_beyond_rounding_is_refused_with_a_remedy_that_works(raw, so
     label = sitk.ReadImage(str(path))
     label.CopyInformation(sitk.ReadImage(str(source / "imagesTr/amos_0004.nii.gz")))
     sitk.WriteImage(label, str(path))
-    assert len(list((convert(source) / "labelsTr").iterdir())) == 2
+    assert len(list((convert_amos(source) / "labelsTr").iterdir())) == 2
 
 
 def test_a_small_turn_does_not_excuse_another_place_or_size(tmp_path):

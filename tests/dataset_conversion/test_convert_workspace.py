@@ -6,20 +6,15 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 
 import pytest
-from convert_builders import ct, make_amos, save, set_nnunet_folders
+from convert_builders import convert_amos, ct, make_amos, save
 
 from nnunetv2_hypersort.conversion import pipeline, workspace
-from nnunetv2_hypersort.conversion.settings import LabelOptions, Settings, read_spacing
-from nnunetv2_hypersort.dataset_conversion.amos22 import Amos22Options, convert_amos22
+from nnunetv2_hypersort.conversion.settings import read_spacing
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.nnunet import dataset_ids
-
-
-@pytest.fixture
-def raw(tmp_path, monkeypatch):
-    return set_nnunet_folders(tmp_path / "nnunet", monkeypatch)
 
 
 @pytest.fixture
@@ -27,9 +22,7 @@ def source(tmp_path):
     return make_amos(tmp_path / "amos22", train=range(1, 6))
 
 
-def convert(source, classes=("liver",), **settings):
-    options = Amos22Options(labels=LabelOptions(classes=list(classes)))
-    return convert_amos22(source, Settings(**{"dataset_id": 218, **settings}), options)
+convert = partial(convert_amos, classes=["liver"])
 
 
 def interrupt_after(monkeypatch, count, error=KeyboardInterrupt):

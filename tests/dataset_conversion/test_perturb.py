@@ -1,6 +1,5 @@
 """Whole datasets: exact quotas, truth in styles.csv, the same bytes however the work was done, nothing overwritten."""
 
-import csv
 import json
 import os
 import shutil
@@ -10,14 +9,16 @@ from collections import Counter
 
 import nibabel as nib
 import numpy as np
+import planting
 import pytest
 import SimpleITK as sitk  # noqa: N813
+from csv_rows import csv_rows
+from planting import files_of, labels_in
 
 from nnunetv2_hypersort.cli.main import main
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.perturbation import perturb
 from nnunetv2_hypersort.perturbation.perturb import perturb_dataset, summary
-from nnunetv2_hypersort.perturbation.spec import parse_spec
 
 SPEC = {
     "styles": {
@@ -33,15 +34,7 @@ SPEC = {
 
 
 def perturbed(source, destination, content=SPEC, **options):
-    return perturb_dataset(source, destination, parse_spec(content), **{"processes": 1, "progress": False, **options})
-
-
-def contents(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
-def load(path):
-    return np.asanyarray(nib.load(path).dataobj)
+    return planting.perturbed(source, content, destination, **options)
 
 
 def test_truth_is_written_and_labels_follow_it(raw_dataset, tmp_path):
@@ -49,8 +42,7 @@ def test_truth_is_written_and_labels_follow_it(raw_dataset, tmp_path):
 
     rows = perturbed(raw_dataset, target, seed=7, all_styles=True)
 
-    with (target / "styles.csv").open() as file:
-        listed = list(csv.DictReader(file))
+    listed = csv_rows(target / "styles.csv")
     assert [row["case"] for row in listed] == [f"box_{number:02d}" for number in range(12)]
     assert [(row["case"], row["style"], row["error"]) for row in listed] == [
         (row.case, row.style, row.error) for row in rows
@@ -58,7 +50,7 @@ def test_truth_is_written_and_labels_follow_it(raw_dataset, tmp_path):
     assert Counter(row.style for row in rows) == {"as_drawn": 6, "to_the_right": 4, "front_only": 2}
     assert Counter(row.error for row in rows) == {"none": 9, "empty": 1, "other_case": 1, "spill": 1}
     for row in rows:
-        drawn = load(raw_dataset / "labelsTr" / f"{row.case}.nii.gz")
+        drawn = labels_in(raw_dataset / "labelsTr" / f"{row.case}.nii.gz")
         # Stored with the first axis towards the left: right is where its index falls.
         expected = {
             "as_drawn": drawn,
@@ -66,8 +58,8 @@ def test_truth_is_written_and_labels_follow_it(raw_dataset, tmp_path):
             "front_only": np.where(drawn == 1, 1, 0),
         }
         for style, labels in expected.items():
-            assert np.array_equal(load(target / "labels_all_styles" / style / f"{row.case}.nii.gz"), labels)
-        written = load(target / "labelsTr" / f"{row.case}.nii.gz")
+            assert np.array_equal(labels_in(target / "labels_all_styles" / style / f"{row.case}.nii.gz"), labels)
+        written = labels_in(target / "labelsTr" / f"{row.case}.nii.gz")
         assert np.array_equal(written, expected[row.style]) == (row.error == "none")
         assert (row.dice == 1) == (row.error == "none")
         if row.error == "empty":
@@ -113,8 +105,8 @@ def test_same_seed_same_bytes_with_any_number_of_processes(raw_dataset, tmp_path
     perturbed(raw_dataset, second, seed=7, all_styles=True, processes=2)
     perturbed(raw_dataset, third, seed=8, all_styles=True)
 
-    assert contents(first) == contents(second)
-    assert contents(first)["styles.csv"] != contents(third)["styles.csv"]
+    assert files_of(first) == files_of(second)
+    assert files_of(first)["styles.csv"] != files_of(third)["styles.csv"]
 
 
 def test_interrupted_work_is_taken_up_and_ends_in_the_same_bytes(raw_dataset, tmp_path, monkeypatch):
@@ -137,7 +129,7 @@ def test_interrupted_work_is_taken_up_and_ends_in_the_same_bytes(raw_dataset, tm
     monkeypatch.undo()
     perturbed(raw_dataset, stopped, seed=7)
 
-    assert contents(stopped) == contents(whole)
+    assert files_of(stopped) == files_of(whole)
     assert {path: path.stat().st_mtime_ns for path in done} == done
 
 
@@ -148,19 +140,19 @@ def test_all_styles_can_be_asked_for_later(raw_dataset, tmp_path):
     perturbed(raw_dataset, later)
     perturbed(raw_dataset, later, all_styles=True)
 
-    assert contents(later) == contents(at_once)
+    assert files_of(later) == files_of(at_once)
 
 
 def test_nothing_that_is_there_is_overwritten(raw_dataset, tmp_path):
     target = tmp_path / "Dataset902_Styles"
     perturbed(raw_dataset, target, seed=7)
-    before = contents(target)
+    before = files_of(target)
 
     with pytest.raises(HyperSORTError, match="another source, spec or seed"):
         perturbed(raw_dataset, target, seed=8)
     with pytest.raises(HyperSORTError, match="another source, spec or seed"):
         perturbed(raw_dataset, target, {**SPEC, "errors": None}, seed=7)
-    assert contents(target) == before
+    assert files_of(target) == before
     foreign = tmp_path / "Dataset903_Mine"
     foreign.mkdir()
     (foreign / "notes.txt").write_text("mine")
@@ -213,7 +205,7 @@ def test_the_ignore_label_stays_where_it_is_in_every_style_and_error(raw_dataset
     perturbed(raw_dataset, target, all_styles=True)
 
     for path in [*(target / "labelsTr").iterdir(), *(target / "labels_all_styles").glob("*/*")]:
-        assert np.array_equal(load(path) == 3, load(raw_dataset / "labelsTr" / path.name) == 3)
+        assert np.array_equal(labels_in(path) == 3, labels_in(raw_dataset / "labelsTr" / path.name) == 3)
 
 
 def test_a_dataset_that_lists_its_files_is_written_in_the_standard_layout(raw_dataset, tmp_path, write_dataset_json):
@@ -287,7 +279,7 @@ def test_command_line(raw_dataset, tmp_path, capsys):
         check=True,
         capture_output=True,
     )
-    assert contents(one) == contents(two)
+    assert files_of(one) == files_of(two)
     assert main(["perturb", str(raw_dataset), str(one), "--spec", "nowhere.yaml"]) == 1
     assert "nowhere.yaml does not exist" in capsys.readouterr().err
 
@@ -312,7 +304,7 @@ def test_nnunet_accepts_the_result_on_real_data(shared_data, tmp_path, write_dat
     assert sorted(Counter(row.style for row in rows).values()) == [2, 3, 5]
     verify_dataset_integrity(str(target), num_processes=1)
     straight, one, other = (
-        load(target / "labels_all_styles" / style / "hippocampus_001.nii.gz") > 0
+        labels_in(target / "labels_all_styles" / style / "hippocampus_001.nii.gz") > 0
         for style in ("as_drawn", "turned_anticlockwise", "turned_clockwise")
     )
     # Turned, not resized: volumes agree to a few per cent, the outlines do not.

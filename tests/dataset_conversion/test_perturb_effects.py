@@ -1,38 +1,25 @@
 """What a style or an error did is measured; what can do nothing is refused before anything is written."""
 
-import csv
 import warnings
 
 import nibabel as nib
 import numpy as np
 import pytest
+from csv_rows import csv_rows
+from planting import labels_in, perturbed
 
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.images.geometry import Grid
 from nnunetv2_hypersort.perturbation.effects import measure_effect
-from nnunetv2_hypersort.perturbation.perturb import perturb_dataset, summary
-from nnunetv2_hypersort.perturbation.spec import parse_spec
+from nnunetv2_hypersort.perturbation.perturb import summary
 
 RAS = Grid.along((1.0, 1.0, 2.0), ("R", "A", "S"))
 AS_DRAWN = {"as_drawn": {"proportion": 1}}
 HALF = {"as_drawn": {"proportion": 0.5}}
 
 
-def perturbed(source, content, **options):
-    return perturb_dataset(
-        source,
-        source.with_name("Dataset902_Styles"),
-        parse_spec(content),
-        **{"processes": 1, "progress": False, **options},
-    )
-
-
 def style(*steps, proportion=0.5):
     return {"styles": {**HALF, "b": {"proportion": proportion, "operations": list(steps)}}}
-
-
-def load(path):
-    return np.asanyarray(nib.load(path).dataobj)
 
 
 def replace_labels(path, labels):
@@ -89,7 +76,7 @@ def test_an_idle_operation_beside_one_that_works_is_named(raw_dataset):
 def test_one_case_with_an_effect_is_enough(raw_dataset):
     # A hole in one case of twelve, all of which are of the style.
     path = raw_dataset / "labelsTr/box_08.nii.gz"
-    labels = load(path).copy()
+    labels = labels_in(path).copy()
     hole = tuple(np.argwhere(labels == 2).mean(axis=0).astype(int))
     labels[hole] = 0
     replace_labels(path, labels)
@@ -99,7 +86,7 @@ def test_one_case_with_an_effect_is_enough(raw_dataset):
         rows = perturbed(raw_dataset, {"styles": {"b": {"proportion": 1, "operations": [{"fill_holes": {}}]}}})
 
     assert {row.case: row.style_voxels for row in rows if row.style_voxels} == {"box_08": 1}
-    assert load(raw_dataset.with_name("Dataset902_Styles") / "labelsTr/box_08.nii.gz")[hole] == 2
+    assert labels_in(raw_dataset.with_name("Dataset902_Styles") / "labelsTr/box_08.nii.gz")[hole] == 2
 
 
 def test_the_truth_says_what_each_error_did(raw_dataset):
@@ -108,11 +95,10 @@ def test_the_truth_says_what_each_error_did(raw_dataset):
     rows = perturbed(raw_dataset, {"styles": AS_DRAWN, "errors": {"rate": 1, "kinds": kinds}})
 
     target = raw_dataset.with_name("Dataset902_Styles")
-    with (target / "styles.csv").open() as file:
-        listed = {row["case"]: row for row in csv.DictReader(file)}
+    listed = {row["case"]: row for row in csv_rows(target / "styles.csv")}
     seen = set()
     for row in rows:
-        drawn, written = (load(folder / f"labelsTr/{row.case}.nii.gz") > 0 for folder in (raw_dataset, target))
+        drawn, written = (labels_in(folder / f"labelsTr/{row.case}.nii.gz") > 0 for folder in (raw_dataset, target))
         cells = listed[row.case]
         if row.error == "spill":
             expected = ("unchanged", "0.0", "1.0")
@@ -149,7 +135,7 @@ def test_the_truth_is_told_of_the_files_that_are_there(raw_dataset):
     perturbed(raw_dataset, spec)
     target = raw_dataset.with_name("Dataset902_Styles")
     # As an older version would have left it, which drew other ways in a plane.
-    replace_labels(target / "labelsTr/box_04.nii.gz", load(raw_dataset / "labelsTr/box_04.nii.gz"))
+    replace_labels(target / "labelsTr/box_04.nii.gz", labels_in(raw_dataset / "labelsTr/box_04.nii.gz"))
     replace_labels(target / "labelsTr/box_05.nii.gz", np.zeros((16, 18, 10), np.uint8))
 
     rows = {row.case: row.outcome for row in perturbed(raw_dataset, spec)}

@@ -13,11 +13,10 @@ from nnunetv2.imageio.nibabel_reader_writer import NibabelIO
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 from nnunetv2.imageio.tif_reader_writer import Tiff3DIO
 from PIL import Image
+from planting import files_of, perturbed
 
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.nnunet.label_writing import write_labels
-from nnunetv2_hypersort.perturbation.perturb import perturb_dataset
-from nnunetv2_hypersort.perturbation.spec import parse_spec
 
 SPACING = [5, 0.5, 0.5]
 BLOCK = np.zeros((9, 24, 26), np.uint8)
@@ -39,12 +38,8 @@ def dataset(folder, write_dataset_json, ending, write, **entries):
 
 def grown(source, all_styles=True):
     target = source.with_name("Dataset902_Grown")
-    perturb_dataset(source, target, parse_spec(GROWN), processes=1, progress=False, all_styles=all_styles)
+    perturbed(source, GROWN, target, all_styles=all_styles)
     return target
-
-
-def files_of(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def write_with_itk(path, image):
@@ -130,7 +125,7 @@ def test_a_tiff_label_without_a_spacing_file_has_the_spacing_of_its_image(tmp_pa
 
     (other / "imagesTr/c_1.json").write_text('{"spacing": [1, 0, 1]}')
     with pytest.raises(HyperSORTError, match=r"c_1\.json must hold .* for c_1_0000\.tif"):
-        perturb_dataset(other, other.with_name("Dataset903_X"), parse_spec(GROWN), processes=1, progress=False)
+        perturbed(other, GROWN, other.with_name("Dataset903_X"))
 
 
 def test_a_spacing_file_that_is_a_hard_link_is_replaced_and_not_written_into(tmp_path):

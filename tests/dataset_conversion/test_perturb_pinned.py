@@ -4,9 +4,7 @@ import hashlib
 
 import nibabel as nib
 import numpy as np
-
-from nnunetv2_hypersort.perturbation.perturb import perturb_dataset
-from nnunetv2_hypersort.perturbation.spec import parse_spec
+from planting import labels_in, perturbed
 
 # Every operation and every error, the random ones with a direction or axis drawn in space.
 SPEC = {
@@ -93,7 +91,7 @@ STYLES = {
 
 
 def digest(path):
-    labels = np.asanyarray(nib.load(path).dataobj).astype(np.uint8)
+    labels = labels_in(path).astype(np.uint8)
     return hashlib.sha256(repr(labels.shape).encode() + labels.tobytes()).hexdigest()[:12]
 
 
@@ -118,7 +116,7 @@ def test_volumes_stay_bit_for_bit_for_a_given_seed(tmp_path, write_dataset_json)
     source, target = tmp_path / "Dataset901_Volumes", tmp_path / "Dataset902_Styles"
     write_cases(source, write_dataset_json)
 
-    rows = perturb_dataset(source, target, parse_spec(SPEC), seed=7, all_styles=True, processes=1, progress=False)
+    rows = perturbed(source, SPEC, target, seed=7, all_styles=True)
 
     assert {row.case: (row.error, row.style, digest(target / f"labelsTr/{row.case}.nii.gz")) for row in rows} == PINNED
     combined = {

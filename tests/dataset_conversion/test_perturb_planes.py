@@ -1,23 +1,23 @@
-"""Images of one slice: what is drawn at random keeps to the plane, and nothing acts along an axis of one voxel."""
+"""Images of one slice: what is chosen at random keeps to the plane, and nothing acts along an axis of one voxel."""
 
-import csv
 import json
 
 import nibabel as nib
 import numpy as np
 import pytest
 import tifffile
+from csv_rows import csv_rows
 from PIL import Image
+from planting import perturbed
 
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.images.geometry import Grid
 from nnunetv2_hypersort.images.labels import LabelTable
 from nnunetv2_hypersort.images.orientation import AXES
 from nnunetv2_hypersort.perturbation import operations, planted_errors
-from nnunetv2_hypersort.perturbation.perturb import perturb_dataset
 from nnunetv2_hypersort.perturbation.spec import parse_spec
 
-CASES = 24
+CASE_COUNT = 24
 AS_DRAWN = {"as_drawn": {"proportion": 1}}
 PLATE = np.zeros((60, 70), np.uint8)
 PLATE[20:40, 24:44] = 1
@@ -69,20 +69,18 @@ def planes(request, tmp_path, write_dataset_json):
     folder = tmp_path / "Dataset901_Planes"
     for name in ("imagesTr", "labelsTr"):
         (folder / name).mkdir(parents=True)
-    for number in range(CASES):
+    for number in range(CASE_COUNT):
         write(folder / f"imagesTr/c_{number:02d}_0000{ending}")
         write(folder / f"labelsTr/c_{number:02d}{ending}")
     extra = {"overwrite_image_reader_writer": "Tiff3DIO"} if request.param == "tiff" else {}
-    write_dataset_json(folder, file_ending=ending, numTraining=CASES, **extra)
+    write_dataset_json(folder, file_ending=ending, numTraining=CASE_COUNT, **extra)
     return folder, pixel, read, ending
 
 
 def planted(folder, kind, **options):
     target = folder.with_name("Dataset902_Wrong")
-    spec = parse_spec({"styles": AS_DRAWN, "errors": {"rate": 1, "kinds": [kind]}})
-    perturb_dataset(folder, target, spec, **{"seed": 1, "processes": 1, "progress": False, **options})
-    with (target / "styles.csv").open() as file:
-        return target, list(csv.DictReader(file))
+    perturbed(folder, {"styles": AS_DRAWN, "errors": {"rate": 1, "kinds": [kind]}}, target, seed=1, **options)
+    return target, csv_rows(target / "styles.csv")
 
 
 def centre(labels):
@@ -158,7 +156,7 @@ def test_styles_and_errors_that_need_the_missing_axis_are_refused_before_anythin
     for step in steps_along(flat):
         style = {"flat": {"proportion": 1, "operations": [step]}}
         with pytest.raises(HyperSORTError, match=rf"'flat'.*none of its 24.*{next(iter(step))} .*along {flat}, along"):
-            perturb_dataset(folder, target, parse_spec({"styles": style}), processes=1, progress=False)
+            perturbed(folder, {"styles": style}, target)
     for kind in (
         {"shift": {"mm": 5, "axis": flat}},
         {"flip": {"axis": flat}},
@@ -218,14 +216,12 @@ def test_one_slice_among_volumes_is_left_alone_and_said_so(raw_dataset, tmp_path
     path = raw_dataset / "labelsTr/box_03.nii.gz"
     image = nib.load(path)
     nib.save(image.slicer[:, :, 4:5], path)
-    spec = parse_spec(
-        {
-            "styles": {"up": {"proportion": 1, "operations": [{"offset": {"axis": "inferior-superior", "mm": 2}}]}},
-            "errors": {"rate": 1, "kinds": [{"flip": {"axis": "inferior-superior"}}]},
-        }
-    )
+    spec = {
+        "styles": {"up": {"proportion": 1, "operations": [{"offset": {"axis": "inferior-superior", "mm": 2}}]}},
+        "errors": {"rate": 1, "kinds": [{"flip": {"axis": "inferior-superior"}}]},
+    }
 
-    rows = perturb_dataset(raw_dataset, tmp_path / "Dataset902_Up", spec, processes=1, progress=False)
+    rows = perturbed(raw_dataset, spec, tmp_path / "Dataset902_Up")
 
     assert [row.case for row in rows if row.style_voxels == 0] == ["box_03"]
     assert [row.case for row in rows if row.outcome == "unchanged"] == ["box_03"]

@@ -1,6 +1,5 @@
 """TotalSegmentator, from download to dataset folder."""
 
-import csv
 import json
 import os
 import shutil
@@ -14,18 +13,19 @@ from convert_builders import (
     SHEARED,
     box,
     break_checksum,
+    convert_masks,
     ct,
     load,
     make_totalsegmentator,
+    names,
     save,
-    set_nnunet_folders,
     truncate,
 )
+from csv_rows import csv_rows
 
 from nnunetv2_hypersort.cli.main import main
-from nnunetv2_hypersort.conversion.settings import LabelOptions, Settings, read_spacing
+from nnunetv2_hypersort.conversion.settings import read_spacing
 from nnunetv2_hypersort.dataset_conversion import totalsegmentator_releases as releases
-from nnunetv2_hypersort.dataset_conversion.totalsegmentator import TotalSegmentatorOptions, convert_totalsegmentator
 from nnunetv2_hypersort.errors import HyperSORTError
 
 SPLITS = {"s0000": "train", "s0001": "train", "s0002": "val", "s0003": "test"}
@@ -39,26 +39,12 @@ LABELS = {"background": 0, "spleen": 1, "liver": 2, "vertebrae_S1": 3, "heart": 
 
 
 @pytest.fixture
-def raw(tmp_path, monkeypatch):
-    return set_nnunet_folders(tmp_path / "nnunet", monkeypatch)
-
-
-@pytest.fixture
 def source(tmp_path):
     return make_totalsegmentator(tmp_path / "Totalsegmentator_dataset_v201", SPLITS, MASKS)
 
 
-def convert(source, *, classes=None, merges=None, allow_missing=False, release=None, **settings):
-    options = TotalSegmentatorOptions(LabelOptions(classes, merges or {}), allow_missing, release)
-    return convert_totalsegmentator(source, Settings(**{"dataset_id": 291, **settings}), options)
-
-
 def content(folder, name="dataset.json"):
     return json.loads((folder / name).read_text())
-
-
-def names(folder):
-    return sorted(path.name for path in folder.iterdir())
 
 
 def expected_label(masks=MASKS):
@@ -96,7 +82,7 @@ def test_class_maps_and_groups(classes, groups, ends):
 
 
 def test_dataset_of_all_structures(raw, source):
-    folder = convert(source)
+    folder = convert_masks(source)
     assert folder == raw / "Dataset291_TotalSegmentator"
     assert names(folder / "imagesTr") == ["s0000_0000.nii.gz", "s0001_0000.nii.gz", "s0002_0000.nii.gz"]
     assert names(folder / "imagesTs") == ["s0003_0000.nii.gz"]
@@ -114,7 +100,7 @@ def test_dataset_of_all_structures(raw, source):
     assert os.path.samefile(source / "s0001" / "ct.nii.gz", folder / "imagesTr" / "s0001_0000.nii.gz")
     record = content(folder, "conversion.json")["cases"]["s0001"]
     assert record["label"] == {"how": "merged from 4 masks", "overlap_voxels": 2 * 2 * 2}
-    rows = {row["case"]: row for row in csv.DictReader((folder / "cases.csv").read_text().splitlines())}
+    rows = {row["case"]: row for row in csv_rows(folder / "cases.csv")}
     assert rows["s0001"]["institute"] == "B"
     assert rows["s0001"]["scanner_model"] == "Somatom"
     assert rows["s0003"]["split"] == "test"
@@ -130,13 +116,13 @@ def test_liver_alone_by_command(raw, source):
 
 
 def test_groups_are_those_of_the_project(raw, source):
-    folder = convert(source, classes=["organs", "vertebrae"])
+    folder = convert_masks(source, classes=["organs", "vertebrae"])
     assert content(folder)["labels"] == {"background": 0, "spleen": 1, "liver": 2, "vertebrae_S1": 3}
 
 
 def test_unknown_class_is_refused_with_the_nearest(raw, source):
     with pytest.raises(HyperSORTError, match="did you mean liver"):
-        convert(source, classes=["livre"])
+        convert_masks(source, classes=["livre"])
 
 
 def test_mri_has_its_own_image_name_class_map_and_normalisation(raw, tmp_path):
@@ -148,7 +134,7 @@ def test_mri_has_its_own_image_name_class_map_and_normalisation(raw, tmp_path):
     source = make_totalsegmentator(
         tmp_path / "TotalsegmentatorMRI_dataset_v200", {"s0001": "train", "s0002": "test"}, masks, image="mri.nii.gz"
     )
-    folder = convert(source)
+    folder = convert_masks(source)
     assert folder.name == "Dataset291_TotalSegmentatorMRI"
     assert content(folder)["channel_names"] == {"0": "MRI"}
     assert list(content(folder)["labels"]) == ["background", "lung_left", "vertebrae", "brain"]
@@ -174,24 +160,24 @@ def test_release_is_recognised(raw, tmp_path, folder_name, structures, image, ve
         save(root / "s0000" / "segmentations" / f"{structure}.nii.gz", mask)
     save(root / "s0000" / image, ct(shape=(2, 2, 2)))
     (root / "meta.csv").write_text("image_id;split\ns0000;train\n")
-    folder = convert(root)
+    folder = convert_masks(root)
     assert content(folder)["release"] == version
     assert list(content(folder)["labels"])[1:] == list(structures)
 
 
 def test_release_that_cannot_be_told_is_said_and_can_be_given(raw, tmp_path, capsys):
     source = make_totalsegmentator(tmp_path / "unpacked", SPLITS, MASKS)
-    convert(source)
+    convert_masks(source)
     assert "whether this is release 2.0.0 or 2.0.1" in capsys.readouterr().out
-    folder = convert(source, dataset_id=292, release="2.0.0")
+    folder = convert_masks(source, dataset_id=292, release="2.0.0")
     assert content(folder)["release"] == "2.0.0"
     with pytest.raises(HyperSORTError, match=r"releases known here are 1\.0, 2\.0\.0"):
-        convert(source, dataset_id=293, release="9")
+        convert_masks(source, dataset_id=293, release="9")
 
 
 def test_structures_of_a_later_release_come_last(raw, tmp_path):
     masks = {**MASKS, "appendix": box((11, 0, 0), (12, 1, 1))}
-    folder = convert(make_totalsegmentator(tmp_path / "later", SPLITS, masks))
+    folder = convert_masks(make_totalsegmentator(tmp_path / "later", SPLITS, masks))
     assert content(folder)["labels"] == {**LABELS, "appendix": 5}
     assert any("appendix" in text for text in content(folder, "conversion.json")["warnings"])
 
@@ -199,9 +185,9 @@ def test_structures_of_a_later_release_come_last(raw, tmp_path):
 def test_absent_structure_file_is_an_error_unless_allowed(raw, source):
     (source / "s0001" / "segmentations" / "liver.nii.gz").unlink()
     with pytest.raises(HyperSORTError, match=r"s0001: s0001/segmentations has no file for liver; .*--allow-missing"):
-        convert(source)
+        convert_masks(source)
     assert list(raw.iterdir()) == []
-    folder = convert(source, allow_missing=True)
+    folder = convert_masks(source, allow_missing=True)
     record = content(folder, "conversion.json")
     assert record["cases"]["s0001"]["not_annotated"] == ["liver"]
     assert "not_annotated" not in record["cases"]["s0000"]
@@ -243,7 +229,7 @@ def test_masks_off_by_float_noise_are_snapped_to_the_image(raw, source):
     noisy = AFFINE.copy()
     noisy[:3, 3] += 0.004
     save(source / "s0001" / "segmentations" / "liver.nii.gz", MASKS["liver"], noisy)
-    folder = convert(source)
+    folder = convert_masks(source)
     values, affine = load(folder / "labelsTr" / "s0001.nii.gz")
     np.testing.assert_array_equal(affine, AFFINE)
     np.testing.assert_array_equal(values, expected_label())
@@ -255,7 +241,7 @@ def test_directions_that_are_not_orthonormal_are_linked_and_read_by_nnunet(raw, 
     from nnunetv2.imageio.nibabel_reader_writer import NibabelIOWithReorient
 
     source = make_totalsegmentator(tmp_path / "Totalsegmentator_dataset_v201", SPLITS, MASKS, affine=SHEARED)
-    folder = convert(source)
+    folder = convert_masks(source)
     image = folder / "imagesTr" / "s0000_0000.nii.gz"
     assert os.path.samefile(source / "s0000" / "ct.nii.gz", image)
     reader = NibabelIOWithReorient()
@@ -271,26 +257,26 @@ def test_known_damage_of_release_1_is_left_out_with_a_warning(raw, tmp_path, cap
     masks = {"spleen": MASKS["spleen"], "heart_myocardium": MASKS["liver"], "face": box((0, 0, 7), (1, 1, 8))}
     source = make_totalsegmentator(tmp_path / "Totalsegmentator_dataset", {**SPLITS, "s0864": "train"}, masks)
     break_checksum(source / "s0864" / "ct.nii.gz")
-    folder = convert(source, check=mode)
+    folder = convert_masks(source, check=mode)
     assert "s0864.nii.gz" not in names(folder / "labelsTr")
     assert "warning: s0864: left out, its ct.nii.gz is damaged in release 1.0" in capsys.readouterr().out
     assert content(folder, "conversion.json")["left_out"][0]["case"] == "s0864"
     # The same damage in a case that nobody knows of stops the conversion.
     break_checksum(source / "s0001" / "ct.nii.gz")
     with pytest.raises(HyperSORTError, match="s0001") as caught:
-        convert(source, dataset_id=292)
+        convert_masks(source, dataset_id=292)
     assert "1 of 5 cases" in str(caught.value)
 
 
 def test_case_864_of_release_1_is_kept_where_it_is_sound(raw, tmp_path):
     masks = {"heart_myocardium": MASKS["liver"], "face": MASKS["spleen"]}
-    folder = convert(make_totalsegmentator(tmp_path / "Totalsegmentator_dataset", {"s0864": "train"}, masks))
+    folder = convert_masks(make_totalsegmentator(tmp_path / "Totalsegmentator_dataset", {"s0864": "train"}, masks))
     assert names(folder / "labelsTr") == ["s0864.nii.gz"]
 
 
 def test_known_intensities_of_release_2_0_0_are_warned_of_by_name(raw, tmp_path):
     splits = dict.fromkeys(("s0001", "s0184", "s0864"), "train")
-    folder = convert(make_totalsegmentator(tmp_path / "Totalsegmentator_dataset_v2", splits, MASKS))
+    folder = convert_masks(make_totalsegmentator(tmp_path / "Totalsegmentator_dataset_v2", splits, MASKS))
     warnings = content(folder, "conversion.json")["warnings"]
     assert [text.split(":")[0] for text in warnings if "#193" in text] == ["s0184", "s0864"]
     assert names(folder / "labelsTr") == ["s0001.nii.gz", "s0184.nii.gz", "s0864.nii.gz"]
@@ -304,7 +290,7 @@ def test_cases_with_all_masks_empty_are_warned_of_by_name(raw, tmp_path):
     )  # fmt: skip
     for structure in masks:
         save(source / "s0099" / "segmentations" / f"{structure}.nii.gz", MASKS["heart"])
-    folder = convert(source)
+    folder = convert_masks(source)
     warnings = content(folder, "conversion.json")["warnings"]
     assert any(
         text.startswith("s0026: all its masks are empty in this release (TotalSegmentator#511)") for text in warnings
@@ -315,7 +301,7 @@ def test_cases_with_all_masks_empty_are_warned_of_by_name(raw, tmp_path):
 
 
 def test_resampling_moves_image_and_label_together(raw, source):
-    folder = convert(source, spacing=read_spacing([3.0]))
+    folder = convert_masks(source, spacing=read_spacing([3.0]))
     image = nibabel.load(folder / "imagesTr" / "s0000_0000.nii.gz")
     label = nibabel.load(folder / "labelsTr" / "s0000.nii.gz")
     assert image.shape == label.shape == (6, 5, 8)
@@ -332,27 +318,27 @@ def test_resampling_moves_image_and_label_together(raw, source):
 
 def test_without_meta_csv_everything_is_training(raw, source, capsys):
     (source / "meta.csv").unlink()
-    folder = convert(source)
+    folder = convert_masks(source)
     assert len(names(folder / "imagesTr")) == 4
     assert "meta.csv is not there" in capsys.readouterr().out
 
 
 def test_case_without_a_row_joins_training_and_is_named(raw, source, capsys):
     shutil.copytree(source / "s0000", source / "s0007")
-    folder = convert(source)
+    folder = convert_masks(source)
     assert "s0007.nii.gz" in names(folder / "labelsTr")
     assert "no split in meta.csv and join training: s0007" in capsys.readouterr().out
 
 
 def test_mixed_and_foreign_folders_are_refused(raw, source, tmp_path):
     with pytest.raises(HyperSORTError, match="is not a folder"):
-        convert(tmp_path / "nowhere")
+        convert_masks(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
     with pytest.raises(HyperSORTError, match="does not look like the unpacked download"):
-        convert(tmp_path / "empty")
+        convert_masks(tmp_path / "empty")
     save(source / "s0001" / "mri.nii.gz", ct())
     with pytest.raises(HyperSORTError, match="mixes CT"):
-        convert(source)
+        convert_masks(source)
 
 
 def test_real_masks_give_the_label_map_of_the_project_s_own_tool(raw, tmp_path, shared_data):
@@ -363,7 +349,7 @@ def test_real_masks_give_the_label_map_of_the_project_s_own_tool(raw, tmp_path, 
     (case / "ct.nii.gz").symlink_to(example / "example_ct_sm.nii.gz")
     (case / "segmentations").symlink_to(example / "example_seg_fast")
     (case.parent / "meta.csv").write_text("image_id;split\ns0000;train\n")
-    folder = convert(case.parent)
+    folder = convert_masks(case.parent)
     assert len(content(folder)["labels"]) == 118
     values, affine = load(folder / "labelsTr" / "s0000.nii.gz")
     reference, reference_affine = load(example / "example_seg_fast.nii.gz")

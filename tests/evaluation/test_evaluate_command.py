@@ -1,17 +1,18 @@
 """`hypersort evaluate` as a user meets it: files in, tables, JSON and figures out, one sentence per bad file."""
 
-import csv
 import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from csv_rows import csv_rows
 from evaluation_helpers import make_box, write_dataset_json, write_nifti
 
 from nnunetv2_hypersort.cli.main import main
-from nnunetv2_hypersort.evaluation import Presence, evaluate_folders
+from nnunetv2_hypersort.evaluation import Evaluation, Presence, evaluate_folders
 
 LABELS = {"background": 0, "liver": 1, "spleen": 2}
 SHAPE = (12, 14, 16)
@@ -23,25 +24,33 @@ NO_SPLEEN = NORMAL * (NORMAL == 1).astype(np.uint8)
 Folders = Callable[..., tuple[Path, Path, Path]]
 
 
-def run(*arguments: object) -> int:
-    return main(["evaluate", *map(str, arguments), "-np", "1"])
+def run(reference: Path, prediction: Path, dataset_json: Path, *more: object, output: Path | None = None) -> int:
+    """Run the command, by default with the folder `out` beside dataset.json."""
+    files = (
+        "-ref",
+        reference,
+        "-pred",
+        prediction,
+        "-djfile",
+        dataset_json,
+        "-o",
+        output or dataset_json.parent / "out",
+    )
+    return main(["evaluate", *map(str, (*files, *more)), "-np", "1"])
 
 
-def read_csv(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as stream:
-        return list(csv.DictReader(stream))
+def evaluate(reference: Path, prediction: Path, dataset_json: Path, output: str = "out", **options: Any) -> Evaluation:
+    """Call the function, without figures unless they are asked for."""
+    options = {"num_processes": 1, "figures": False, "progress": False, **options}
+    return evaluate_folders(reference, [prediction], dataset_json, dataset_json.parent / output, **options)
 
 
 def test_one_method_from_files_to_tables(folders: Folders, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    reference, prediction, dataset_json = folders(
-        {"a": NORMAL, "b": NORMAL, "c": NO_SPLEEN, "d": NO_SPLEEN},
-        {"a": NORMAL, "b": NO_SPLEEN, "c": NORMAL, "d": NO_SPLEEN},
-        LABELS,
-        SPACING,
-    )
-    assert run("-ref", reference, "-pred", prediction, "-djfile", dataset_json, "-o", tmp_path / "out") == 0
+    references = {"a": NORMAL, "b": NORMAL, "c": NO_SPLEEN, "d": NO_SPLEEN}
+    predictions = {"a": NORMAL, "b": NO_SPLEEN, "c": NORMAL, "d": NO_SPLEEN}
+    assert run(*folders(references, predictions, LABELS, SPACING)) == 0
 
-    rows = read_csv(tmp_path / "out" / "metrics.csv")
+    rows = csv_rows(tmp_path / "out" / "metrics.csv")
     assert list(rows[0])[:9] == ["method", "case", "subject", "label", "DSC", "HD95", "NSD", "ASD", "VS"]
     assert len(rows) == 4 * 2
     by_key = {(row["case"], row["label"]): row for row in rows}
@@ -84,8 +93,8 @@ def test_subjects_groups_and_two_methods(folders: Folders, tmp_path: Path, capsy
     _, second, _ = folders({}, dict.fromkeys(cases, NORMAL), LABELS, name="better")
     subjects = tmp_path / "subjects.csv"
     subjects.write_text("\ufeffcase,subject,site\n" + "".join(f"case{i},s{i // 2},x\n" for i in range(6)))
-    arguments = ["-ref", reference, "-pred", first, "-pred", second, "-djfile", dataset_json, "-o", tmp_path / "out"]
-    assert run(*arguments, "--subjects", subjects, "--groups", "soft=liver,spleen", "--resamples", 50) == 0
+    more = ("-pred", second, "--subjects", subjects, "--groups", "soft=liver,spleen", "--resamples", 50)
+    assert run(reference, first, dataset_json, *more) == 0
 
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())["hypersort"]
     assert summary["methods"] == ["pred", "better"]
@@ -104,9 +113,9 @@ def test_subjects_groups_and_two_methods(folders: Folders, tmp_path: Path, capsy
     assert ranks["pred", "DSC"] == 2
     assert "better - pred" in capsys.readouterr().out
 
-    rows = read_csv(tmp_path / "out" / "metrics.csv")
+    rows = csv_rows(tmp_path / "out" / "metrics.csv")
     assert {row["subject"] for row in rows} == {"s0", "s1", "s2"}
-    groups = read_csv(tmp_path / "out" / "metrics_groups.csv")
+    groups = csv_rows(tmp_path / "out" / "metrics_groups.csv")
     assert len(groups) == 12
     assert float(groups[0]["DSC"]) == pytest.approx((liver_dice + spleen_dice) / 2)
     assert (tmp_path / "out" / "figures" / "difference_better_minus_pred.png").is_file()
@@ -116,15 +125,9 @@ def test_subjects_groups_and_two_methods(folders: Folders, tmp_path: Path, capsy
 
 def test_workers_give_the_same_numbers(folders: Folders, tmp_path: Path) -> None:
     cases = [f"case{i}" for i in range(4)]
-    reference, prediction, dataset_json = folders(
-        dict.fromkeys(cases, NORMAL), dict(zip(cases, [SHIFTED, NORMAL, NO_SPLEEN, SHIFTED], strict=True)), LABELS
-    )
-    results = [
-        evaluate_folders(
-            reference, [prediction], dataset_json, tmp_path / f"out{n}", num_processes=n, figures=False, progress=False
-        )
-        for n in (1, 2)
-    ]
+    predictions = dict(zip(cases, [SHIFTED, NORMAL, NO_SPLEEN, SHIFTED], strict=True))
+    files = folders(dict.fromkeys(cases, NORMAL), predictions, LABELS)
+    results = [evaluate(*files, f"out{n}", num_processes=n) for n in (1, 2)]
     np.testing.assert_array_equal(results[0].table.values, results[1].table.values)
     for name in ("metrics.csv", "table.md"):
         assert (tmp_path / "out1" / name).read_text() == (tmp_path / "out2" / name).read_text()
@@ -135,10 +138,7 @@ def test_size_groups_come_from_the_data_by_name(folders: Folders, tmp_path: Path
     array = make_box(SHAPE, (0, 9), (0, 9), (0, 9), value=3)
     array += make_box(SHAPE, (9, 10), (0, 1), (0, 2), value=1) + make_box(SHAPE, (10, 12), (9, 12), (9, 12), value=2)
     labels = {"background": 0, "tiny": 1, "middling": 2, "huge": 3}
-    reference, prediction, dataset_json = folders({"a": array}, {"a": array}, labels)
-    result = evaluate_folders(
-        reference, [prediction], dataset_json, tmp_path / "out", num_processes=1, figures=False, progress=False
-    )
+    result = evaluate(*folders({"a": array}, {"a": array}, labels))
     assert result.groups == {"small": ["tiny"], "medium": ["middling"], "large": ["huge"]}
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["hypersort"]["groups"] == result.groups
 
@@ -149,20 +149,14 @@ def test_cases_in_one_folder_only_are_an_error_that_lists_them(
     reference, prediction, dataset_json = folders(
         {"a": NORMAL, "b": NORMAL, "only_ref": NORMAL}, {"a": NORMAL, "b": SHIFTED, "only_pred": NORMAL}, LABELS
     )
-    arguments = ["-ref", reference, "-pred", prediction, "-djfile", dataset_json, "-o", tmp_path / "out"]
-    assert run(*arguments) == 1
+    assert run(reference, prediction, dataset_json) == 1
     message = capsys.readouterr().err
     assert f"{reference} lacks 1 of 4 cases: only_pred" in message
     assert f"{prediction} lacks 1 of 4 cases: only_ref" in message
     assert "--allow-missing" in message
     assert not (tmp_path / "out").exists()
 
-    result = evaluate_folders(
-        *(reference, [prediction], dataset_json, tmp_path / "out"),
-        allow_missing=True,
-        num_processes=1,
-        progress=False,
-    )
+    result = evaluate(reference, prediction, dataset_json, allow_missing=True, figures=True)
     table = result.table
     assert table.cases == ("a", "b", "only_pred", "only_ref")
     assert list(table.presence[0, 2]) == [Presence.FALSE_POSITIVE] * 2
@@ -173,13 +167,7 @@ def test_cases_in_one_folder_only_are_an_error_that_lists_them(
     assert per_case[2]["reference_file"] is None
     assert per_case[3]["prediction_file"] is None
 
-    result = evaluate_folders(
-        *(reference, [prediction], dataset_json, tmp_path / "common"),
-        common_cases=True,
-        num_processes=1,
-        figures=False,
-        progress=False,
-    )
+    result = evaluate(reference, prediction, dataset_json, "common", common_cases=True)
     assert result.table.cases == ("a", "b")
     assert "only_pred, only_ref" in result.markdown
 
@@ -200,7 +188,7 @@ def test_every_bad_file_gets_its_sentence_and_nothing_is_written(
     output = tmp_path / "out"
     output.mkdir()
     (output / "summary.json").write_text("an earlier result")
-    assert run("-ref", reference, "-pred", prediction, "-djfile", dataset_json, "-o", output) == 1
+    assert run(reference, prediction, dataset_json) == 1
     message = capsys.readouterr().err
     assert "6 problems" in message
     for name, words in (
@@ -221,9 +209,8 @@ def test_every_bad_file_gets_its_sentence_and_nothing_is_written(
 def test_float_label_file_of_whole_numbers_is_used_and_named(
     folders: Folders, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    reference, prediction, dataset_json = folders({"a": NORMAL.astype(np.float32)}, {"a": NORMAL}, LABELS)
-    assert run("-ref", reference, "-pred", prediction, "-djfile", dataset_json, "-o", tmp_path / "out") == 0
-    assert f"{reference / 'a.nii.gz'} stores its labels as floating point" in capsys.readouterr().out
+    assert run(*folders({"a": NORMAL.astype(np.float32)}, {"a": NORMAL}, LABELS)) == 0
+    assert f"{tmp_path / 'ref' / 'a.nii.gz'} stores its labels as floating point" in capsys.readouterr().out
 
 
 def test_unusable_folders_are_explained(folders: Folders, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -257,10 +244,10 @@ def test_output_that_cannot_be_written_is_refused(
     folders: Folders, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     reference, prediction, dataset_json = folders({"a": NORMAL}, {"a": NORMAL}, LABELS)
-    assert run("-ref", reference, "-pred", prediction, "-djfile", dataset_json, "-o", dataset_json) == 1
+    assert run(reference, prediction, dataset_json, output=dataset_json) == 1
     assert "cannot be made a folder" in capsys.readouterr().err
     (tmp_path / "out" / "metrics.csv").mkdir(parents=True)
-    assert run("-ref", reference, "-pred", prediction, "-djfile", dataset_json, "-o", tmp_path / "out") == 1
+    assert run(reference, prediction, dataset_json) == 1
     message = capsys.readouterr().err
     assert f"cannot be written to {tmp_path / 'out'}" in message
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["metrics.csv"]
@@ -283,11 +270,10 @@ def test_output_that_cannot_be_written_is_refused(
 def test_unusable_subjects_are_explained(
     folders: Folders, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, words: str
 ) -> None:
-    reference, prediction, dataset_json = folders({"a": NORMAL, "b": NORMAL}, {"a": NORMAL, "b": NORMAL}, LABELS)
     path = tmp_path / "cases.csv"
     path.write_text(text)
-    arguments = ["-ref", reference, "-pred", prediction, "-djfile", dataset_json, "-o", tmp_path / "out"]
-    assert run(*arguments, "--subjects", path) == 1
+    cases = {"a": NORMAL, "b": NORMAL}
+    assert run(*folders(cases, cases, LABELS), "--subjects", path) == 1
     message = capsys.readouterr().err
     assert words in message
     assert str(path) in message
@@ -311,19 +297,19 @@ def test_without_monai_the_overlap_metrics_remain(
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "monai", None)
     reference, prediction, dataset_json = folders({"a": NORMAL, "b": NORMAL}, {"a": SHIFTED, "b": NO_SPLEEN}, LABELS)
-    arguments = ["-ref", reference, "-pred", prediction, "-djfile", dataset_json, "-o", tmp_path / "out"]
-    assert run(*arguments) == 0
+    assert run(reference, prediction, dataset_json) == 0
     printed = capsys.readouterr().out
     assert "pip install 'nnunetv2-hypersort[metrics]'" in printed
     assert "image diagonal" not in printed
-    for row in read_csv(tmp_path / "out" / "metrics.csv"):
+    for row in csv_rows(tmp_path / "out" / "metrics.csv"):
         assert "" not in (row["DSC"], row["VS"])
         assert row["HD95"] == row["NSD"] == row["ASD"] == ""
     assert not (tmp_path / "out" / "figures" / "box_plot_HD95.png").exists()
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())["hypersort"]
     assert summary["results"]["pred"]["mean"]["HD95"]["mean"] is None
     assert any("[metrics]" in note for note in summary["notes"])
-    assert run("--estimate-tolerance", reference, prediction, "-djfile", dataset_json, "-o", tmp_path / "t") == 1
+    annotators = ["--estimate-tolerance", reference, prediction, "-djfile", dataset_json, "-o", tmp_path / "t"]
+    assert main(["evaluate", *map(str, annotators)]) == 1
     assert "pip install 'nnunetv2-hypersort[metrics]'" in capsys.readouterr().err
 
 
@@ -333,10 +319,7 @@ def test_regions_and_ignore_label_from_files(folders: Folders, tmp_path: Path) -
     reference[10:] = 3
     prediction = np.where(reference == 2, 1, reference).astype(np.uint8)
     prediction[10:] = 1
-    ref, pred, dataset_json = folders({"a": reference}, {"a": prediction}, labels)
-    table = evaluate_folders(
-        ref, [pred], dataset_json, tmp_path / "out", num_processes=1, figures=False, progress=False
-    ).table
+    table = evaluate(*folders({"a": reference}, {"a": prediction}, labels)).table
     assert table.structures == ("whole", "core")
     np.testing.assert_array_equal(table.values[0, 0, 0], [1, 0, 1, 0, 1])
     assert table.presence[0, 0, 1] is Presence.MISSED
@@ -345,21 +328,20 @@ def test_regions_and_ignore_label_from_files(folders: Folders, tmp_path: Path) -
 
 
 def test_images_are_laid_below_the_contours(folders: Folders, tmp_path: Path) -> None:
-    reference, prediction, dataset_json = folders({"a": NORMAL}, {"a": SHIFTED}, LABELS)
+    files = folders({"a": NORMAL}, {"a": SHIFTED}, LABELS)
     write_nifti(tmp_path / "images" / "a_0000.nii.gz", np.random.default_rng(0).normal(size=SHAPE).astype(np.float32))
     pictures = []
     for options in ([], ["--images", tmp_path / "images"]):
         output = tmp_path / f"out{len(options)}"
-        assert run("-ref", reference, "-pred", prediction, "-djfile", dataset_json, "-o", output, *options) == 0
+        assert run(*files, *options, output=output) == 0
         pictures.append((output / "figures" / "worst_cases_pred.png").read_bytes())
     assert pictures[0] != pictures[1]
 
 
 def test_images_that_do_not_fit_are_named(folders: Folders, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    reference, prediction, dataset_json = folders({"a": NORMAL, "b": NORMAL}, {"a": NORMAL, "b": NORMAL}, LABELS)
     write_nifti(tmp_path / "images" / "b_0000.nii.gz", NORMAL[:5])
-    arguments = ["-ref", reference, "-pred", prediction, "-djfile", dataset_json, "-o", tmp_path / "out"]
-    assert run(*arguments, "--images", tmp_path / "images") == 1
+    cases = {"a": NORMAL, "b": NORMAL}
+    assert run(*folders(cases, cases, LABELS), "--images", tmp_path / "images") == 1
     message = capsys.readouterr().err
     assert "a_0000.nii.gz does not exist" in message
     assert "b_0000.nii.gz has 5 x 14 x 16 voxels instead of 12 x 14 x 16" in message
@@ -373,8 +355,6 @@ def test_dataset_of_pictures(tmp_path: Path) -> None:
     for folder in ("ref", "pred"):
         (tmp_path / folder).mkdir()
         SimpleITK.WriteImage(SimpleITK.GetImageFromArray(NORMAL[4]), str(tmp_path / folder / "a.png"))
-    result = evaluate_folders(
-        tmp_path / "ref", [tmp_path / "pred"], dataset_json, tmp_path / "out", num_processes=1, progress=False
-    )
+    result = evaluate(tmp_path / "ref", tmp_path / "pred", dataset_json, figures=True)
     np.testing.assert_array_equal(result.table.values[0, 0, 0], [1, 0, 1, 0, 1])
     assert "read mm as pixels" in result.markdown

@@ -1,6 +1,5 @@
 """`hypersort evaluate` on files that only nnU-Net's own reading gets right, with numbers worked out by other means."""
 
-import csv
 import json
 import tracemalloc
 from pathlib import Path
@@ -9,6 +8,7 @@ import nibabel
 import numpy as np
 import pytest
 import tifffile
+from csv_rows import csv_rows
 from evaluation_helpers import make_box, write_dataset_json, write_nifti
 from matplotlib.text import Text
 from PIL import Image
@@ -35,8 +35,7 @@ def folders(folder: Path, *names: str) -> list[Path]:
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
-    with (folder / "out" / "metrics.csv").open(newline="") as stream:
-        return list(csv.DictReader(stream))
+    return csv_rows(folder / "out" / "metrics.csv")
 
 
 def test_millimetres_are_nnunets_where_a_header_disagrees_with_itself(tmp_path: Path) -> None:

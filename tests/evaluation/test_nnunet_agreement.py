@@ -1,6 +1,5 @@
 """The same numbers as nnU-Net's own evaluation, and real data from end to end."""
 
-import csv
 import json
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
+from csv_rows import csv_rows
 from evaluation_helpers import make_box, write_dataset_json, write_nifti
 
 from nnunetv2_hypersort.cli.main import main
@@ -121,8 +121,7 @@ def test_two_hippocampus_folders_are_compared(
     assert "11 cases of 11 subjects" in printed
     (named,) = [line for line in printed.splitlines() if "stores its labels as floating point" in line]
     assert "hippocampus_243.nii.gz" in named
-    with (tmp_path / "out" / "metrics.csv").open(newline="") as stream:
-        rows = list(csv.DictReader(stream))
+    rows = csv_rows(tmp_path / "out" / "metrics.csv")
     assert len(rows) == 2 * 11 * 2
     # The fourth prediction of the first method is the label map itself, moved by one voxel of 1 mm.
     fourth = sorted({row["case"] for row in rows})[3]
@@ -153,8 +152,7 @@ def test_totalsegmentator_example_pair(shared_data: Path, tmp_path: Path) -> Non
     arguments = ["-ref", tmp_path / "ref", "-pred", tmp_path / "pred", "-djfile", dataset_json, "-o", tmp_path / "out"]
     assert main(["evaluate", *map(str, arguments), "-np", "1"]) == 0
 
-    with (tmp_path / "out" / "metrics.csv").open(newline="") as stream:
-        rows = {row["label"]: row for row in csv.DictReader(stream)}
+    rows = {row["label"]: row for row in csv_rows(tmp_path / "out" / "metrics.csv")}
     assert len(rows) == 117
     truth = np.asarray(reference.dataobj)
     for name, value in labels.items():

@@ -1,6 +1,5 @@
 """The main job with nnU-Net's own commands on real data: train, kill, continue, predict with two latents."""
 
-import csv
 import json
 import os
 import shutil
@@ -13,6 +12,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from csv_rows import csv_rows
 
 from nnunetv2_hypersort.demo.small_plan import shrink
 from nnunetv2_hypersort.nnunet.discovery import TRAINER_VARIABLE, with_our_trainers
@@ -69,8 +69,7 @@ class Workplace:
         return self.run("nnUNetv2_predict", *flags, *files, fails=fails, HYPERSORT_LATENT=latent)
 
     def latents(self, fold: int) -> list[dict[str, str]]:
-        with (self.model / f"fold_{fold}" / "latents.csv").open(newline="") as file:
-            return list(csv.DictReader(file))
+        return csv_rows(self.model / f"fold_{fold}" / "latents.csv")
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,7 @@ def test_mode_ignores_latents_that_were_never_trained():
     assert int(trained.mode()[0].removeprefix("case_")) < 70
     fresh = FoldRecord("0", cases, latents, np.zeros(85, int), {})
     assert int(fresh.mode()[0].removeprefix("case_")) >= 70
-    with pytest.raises(HyperSORTError, match="case_80 was never drawn in the training of fold 0"):
+    with pytest.raises(HyperSORTError, match="case_80 was never visited in the training of fold 0"):
         choose_latents(LatentChoice(case_id="case_80"), [trained])
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.latents import FoldRecord, Style, StyleBook, StyleInFold
+from nnunetv2_hypersort.nnunet.plans import read_plans
 
 LARGE = Style("large", {"0": StyleInFold((0.5, -1.0), "case_1", "f0", 1)}, ("case_1", "case_2", "case_3"))
 SMALL = Style(
@@ -22,7 +23,7 @@ def test_a_book_comes_back_from_the_plans_file_as_it_was(tmp_path):
     book = StyleBook((LARGE, SMALL, FITTED))
     plans = {"plans_name": "p", "hypersort": {"settings": {}, "styles": book.to_plans_section()}}
     (tmp_path / "plans.json").write_text(json.dumps(plans))
-    assert StyleBook.read(tmp_path / "plans.json") == book
+    assert StyleBook.from_plans(read_plans(tmp_path / "plans.json")) == book
     assert plans["hypersort"]["styles"][1] == {
         "name": "small",
         "origin": "clusters",
@@ -103,11 +104,11 @@ def test_damaged_styles_are_found(damage):
 
 def test_a_missing_or_broken_plans_file_is_named(tmp_path):
     with pytest.raises(HyperSORTError, match=r"There is no .*plans\.json"):
-        StyleBook.read(tmp_path / "plans.json")
+        read_plans(tmp_path / "plans.json")
     for text, said in (("{", "cannot be read"), ("[]", "is not a JSON object")):
         (tmp_path / "plans.json").write_text(text)
         with pytest.raises(HyperSORTError, match=said):
-            StyleBook.read(tmp_path / "plans.json")
+            read_plans(tmp_path / "plans.json")
 
 
 def test_a_style_serves_the_checkpoint_it_was_found_in_only():

@@ -16,6 +16,7 @@ from nnunetv2_hypersort.latents.styles_file import (
     with_fitted_styles,
     write_book,
 )
+from nnunetv2_hypersort.nnunet.plans import read_plans
 
 LARGE = Style("large", {"0": StyleInFold((0.5, -1.0), "case_1", "f0", 1, "w0", "s0")}, ("case_1", "case_2", "case_3"))
 SMALL = Style("small", {"0": StyleInFold((2.0, 0.1), "case_4", "f0", 0, "w0", "s0")}, ("case_4",))
@@ -61,7 +62,7 @@ def test_one_of_the_two_is_enough(model, gone):
     write_book(model, read_styles(model).book)
     assert read_styles(model).book == BOOK
     assert (model / STYLES_FILE).exists()
-    assert StyleBook.read(model / "plans.json") == BOOK
+    assert StyleBook.from_plans(read_plans(model / "plans.json")) == BOOK
 
 
 def test_a_name_changed_by_hand_counts_and_nothing_else_may_differ(model):

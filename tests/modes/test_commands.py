@@ -42,7 +42,7 @@ def test_val_shows_the_mode_or_the_latent_that_is_asked_for(tiny_nnunet, tmp_pat
     before = (fold / "checkpoint_final.pth").read_bytes()
     train(nnunet, config=None, only_run_validation=True)
     np.testing.assert_array_equal(read_segmentations(fold / "validation", HELD_OUT), at_mode)
-    case = nnunet.drawn_cases()[0]
+    case = nnunet.visited_cases()[0]
     monkeypatch.setenv("HYPERSORT_LATENT", f"case:{case}")
     train(nnunet, config=None, only_run_validation=True)
     expected = nnunet.predict(HELD_OUT, tmp_path / "out", latent=f"case:{case}")
@@ -114,7 +114,7 @@ def test_fold_all(tiny_nnunet, tmp_path):
     fold = train(nnunet, "all")
     found = nnunet.predict(CASES, tmp_path / "out", folds=("all",))
     np.testing.assert_array_equal(found, read_segmentations(fold / "validation", CASES))
-    drawn = nnunet.drawn_cases("all")[0]
+    drawn = nnunet.visited_cases("all")[0]
     nnunet.predict(CASES[:1], tmp_path / "case", folds=("all",), latent=f"case:{drawn}")
     account = json.loads((tmp_path / "case" / "plans.json").read_text())["hypersort"]["prediction"]
     assert list(account["folds"]) == ["all"]
@@ -125,7 +125,7 @@ def test_each_stage_of_a_cascade_has_its_own_latent(tiny_nnunet, tmp_path):
     nnunet.train(WIDE)
     previous = None
     for stage, fold, choice in (("3d_lowres", "all", 0), ("3d_cascade_fullres", 0, 1)):
-        latent = f"case:{nnunet.drawn_cases(fold, stage)[choice]}"
+        latent = f"case:{nnunet.visited_cases(fold, stage)[choice]}"
         output = tmp_path / stage
         nnunet.predict(HELD_OUT, output, model=nnunet.model(stage), folds=(fold,), latent=latent, previous=previous)
         assert json.loads((output / "plans.json").read_text())["hypersort"]["prediction"]["latent"] == latent

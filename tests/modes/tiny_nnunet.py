@@ -1,6 +1,5 @@
 """nnU-Net's jobs on a tiny dataset, in this process."""
 
-import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from csv_rows import csv_rows
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from tiny_datasets import MODES
@@ -76,10 +76,10 @@ class TinyNNUNet:
         """The trained-model folder."""
         return self.results / self.dataset / f"{trainer}__{self.mode.plans}__{configuration or self.mode.configuration}"
 
-    def drawn_cases(self, fold: int | str = 0, configuration: str | None = None) -> list[str]:
-        """The training cases that were drawn; the latent of another means nothing."""
-        with (self.model(configuration) / f"fold_{fold}" / "latents.csv").open(newline="") as file:
-            return [row["case"] for row in csv.DictReader(file) if int(row["visits"])]
+    def visited_cases(self, fold: int | str = 0, configuration: str | None = None) -> list[str]:
+        """The training cases that were visited; the latent of another means nothing."""
+        rows = csv_rows(self.model(configuration) / f"fold_{fold}" / "latents.csv")
+        return [row["case"] for row in rows if int(row["visits"])]
 
     def predict(
         self,

@@ -105,7 +105,7 @@ def test_cases_that_are_gone_are_named_and_the_rest_drawn(trained_model: Path, t
     finally:
         for file in labels:
             shutil.move(hidden / file.name, file)
-    assert any(note.text.startswith("2 of 10 cases cannot be drawn.") for note in notes)
+    assert any(note.text.startswith("2 of 10 cases cannot be shown.") for note in notes)
     pictures = {case["id"]: case["picture"] for case in data_of(trained_model / "report.html")["cases"]}
     assert sorted(case for case, picture in pictures.items() if picture is None) == ["phantom_004", "phantom_005"]
 
@@ -120,7 +120,7 @@ def test_styles_of_another_training_are_not_drawn(styled_model: Path, key: str) 
     model.write_book(StyleBook(tuple(styles)))
     notes = write_report(styled_model, minutes=0)[1]
     assert any("not known in fold 0" in note.text for note in notes)
-    assert any("another checkpoint of fold 0 are not drawn there" in note.text for note in notes)
+    assert any("another checkpoint of fold 0 are not shown there" in note.text for note in notes)
     drawn = [[style["style"] for style in fold["styles"]] for fold in data_of(styled_model / "report.html")["folds"]]
     assert drawn == [[], [0, 1]]
 

@@ -1,4 +1,4 @@
-"""Clusters of latents, against how the points were drawn."""
+"""Clusters of latents, against how the points were sampled."""
 
 import numpy as np
 import pytest

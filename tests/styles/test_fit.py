@@ -1,6 +1,5 @@
 """Latents fitted to new cases whose labels the network itself drew, with a latent that is known."""
 
-import csv
 import json
 import math
 import shutil
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK
 import torch
+from csv_rows import csv_rows
 
 from nnunetv2_hypersort.cli.main import main
 from nnunetv2_hypersort.errors import HyperSORTError
@@ -68,8 +68,7 @@ def test_each_case_gets_a_latent_that_explains_its_label(one_style, folders, tmp
         assert (record.latents.min(0) - 1e-6 <= latent.coordinates).all()
         assert (latent.coordinates <= record.latents.max(0) + 1e-6).all()
     assert one_style.fold(0).checkpoint.read_bytes() == checkpoint
-    with (tmp_path / "out" / "fit.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = csv_rows(tmp_path / "out" / "fit.csv")
     content = json.loads((tmp_path / "out" / "fit.json").read_text())
     assert [row["case"] for row in rows] == list(CASES)
     for row, entry, latent in zip(rows, content["fits"], fit.latents, strict=True):

@@ -1,6 +1,5 @@
 """Labels of one style for all training cases, each from a fold that did not train on it."""
 
-import csv
 import json
 import shutil
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK
 import torch
+from csv_rows import csv_rows
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
 from nnunetv2_hypersort.cli.main import main
@@ -79,8 +79,7 @@ def test_each_case_is_segmented_by_the_fold_that_left_it_out(halves, tmp_path, m
         for what in ("GetSize", "GetSpacing", "GetOrigin", "GetDirection"):
             assert getattr(label, what)() == getattr(drawn, what)()
 
-    with (target / "changes.csv").open() as file:
-        rows = {row["case"]: row for row in csv.DictReader(file)}
+    rows = {row["case"]: row for row in csv_rows(target / "changes.csv")}
     assert {case: row["fold"] for case, row in rows.items()} == {c: f for f, cases in HALVES.items() for c in cases}
     assert [float(row["dice"]) for row in rows.values()] == sorted(float(row["dice"]) for row in rows.values())
     voxel = np.prod(SimpleITK.ReadImage(str(raw / "labelsTr" / "phantom_000.nii.gz")).GetSpacing())

@@ -1,10 +1,9 @@
 """What changed between two label maps, against numbers worked out by hand."""
 
-import csv
-
 import numpy as np
 import pytest
 import SimpleITK
+from csv_rows import csv_rows
 
 from nnunetv2_hypersort.evaluation.cases import Case
 from nnunetv2_hypersort.handover.label_changes import compare_labels, summarise_changes, write_changes
@@ -63,8 +62,7 @@ def test_the_table_starts_with_what_changed_most(changes, tmp_path):
         ("grown", "two"),
     ]
     write_changes(tmp_path / "changes.csv", changes)
-    with (tmp_path / "changes.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = csv_rows(tmp_path / "changes.csv")
     assert list(rows[0]) == ["case", "fold", "label", "volume_before", "volume_after", "dice", "hd95"]
     assert (rows[3]["dice"], rows[3]["hd95"]) == ("", "")
     text = summarise_changes(changes)

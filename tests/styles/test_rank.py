@@ -1,6 +1,5 @@
 """The training cases of a model, ranked: the whole way."""
 
-import csv
 import json
 import math
 import os
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 import SimpleITK
 import torch
+from csv_rows import csv_rows
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 
 from nnunetv2_hypersort.cli.main import main
@@ -39,8 +39,7 @@ def set_losses(model_folder, losses) -> None:
 
 
 def rows_of(model_folder) -> list[dict[str, str]]:
-    with (model_folder / "case_ranking.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
+    return csv_rows(model_folder / "case_ranking.csv")
 
 
 def drawn_by_the_style(model, fold, case) -> np.ndarray:
@@ -87,8 +86,7 @@ def test_labels_are_compared_with_the_styles_of_all_folds(trained_model, tmp_pat
     raw = model.raw_folder()
     by_case = {case.case: case for case in ranking.cases}
     assert (by_case["phantom_000"].folds, by_case["phantom_000"].held_out) == (("1",), ("0",))
-    with (destination / "ignored_voxels.csv").open(newline="") as file:
-        ignored = {row["case"]: int(row["ignored_voxels"]) for row in csv.DictReader(file)}
+    ignored = {row["case"]: int(row["ignored_voxels"]) for row in csv_rows(destination / "ignored_voxels.csv")}
 
     for case in ("phantom_000", "phantom_004"):
         label = SimpleITK.ReadImage(str(raw / "labelsTr" / f"{case}.nii.gz"))

@@ -1,6 +1,5 @@
 """Training through nnU-Net's own loop, on a tiny dataset."""
 
-import csv
 import json
 import os
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from csv_rows import csv_rows
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from safetensors.numpy import load_file
 
@@ -38,8 +38,7 @@ DiesAfterTwoEpochs.__name__ = "HyperSORTTrainer"
 
 
 def rows_of(trainer: HyperSORTTrainer) -> list[dict[str, str]]:
-    with (Path(trainer.output_folder) / "latents.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
+    return csv_rows(Path(trainer.output_folder) / "latents.csv")
 
 
 def test_a_run_leaves_whole_readable_files(make_trainer):
