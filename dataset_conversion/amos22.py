@@ -196,7 +196,7 @@ def _read_table(root: Path) -> tuple[Mapping[str, Mapping[str, str]], list[str]]
     # The table is a download of its own and ends up beside amos22 or inside it.
     for folder in (root, root.parent, root.parent.parent):
         if (folder / TABLE).is_file():
-            table = read_table(folder / TABLE, "amos_id", ",", _identifier)
+            table = read_table(folder / TABLE, "amos_id", _identifier)
             warnings = []
             if table.repeated:
                 named = ", ".join(sorted(table.repeated))

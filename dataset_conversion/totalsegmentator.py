@@ -107,7 +107,7 @@ def read_totalsegmentator(source: Path, options: TotalSegmentatorOptions) -> "Co
     def identify(text: str) -> str:
         return text if text in folders else by_letters.get(text.casefold(), text)
 
-    rows = read_table(table, "image_id", ";", identify) if table.is_file() else Table()
+    rows = read_table(table, "image_id", identify) if table.is_file() else Table()
     release, warnings = _recognise(root, modality, found, len(rows.rows), options.release)
     if not rows.rows:
         warnings.append(

@@ -1,6 +1,7 @@
 """Arguments that several commands take."""
 
 import argparse
+from typing import Any
 
 
 def add_model_arguments(parser: argparse.ArgumentParser, *, folds: str = "folds") -> None:
@@ -16,6 +17,17 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, folds: str = "folds"
         "-chk", metavar="FILE", default="checkpoint_final.pth", help="checkpoint file name (default: %(default)s)"
     )
     add_device_argument(parser)
+
+
+def model_options(args: argparse.Namespace) -> dict[str, Any]:
+    """What `add_model_arguments` took, but for the model, as functions of this package are given it.
+
+    Raises:
+        HyperSORTError: The device cannot be used.
+    """
+    from nnunetv2_hypersort.nnunet.devices import usable_device
+
+    return {"folds": args.f, "checkpoint_name": args.chk, "device": usable_device(args.device)}
 
 
 def add_device_argument(parser: argparse.ArgumentParser) -> None:

@@ -3,7 +3,7 @@
 import argparse
 import shlex
 
-from nnunetv2_hypersort.cli.common_arguments import add_model_arguments, add_processes_argument
+from nnunetv2_hypersort.cli.common_arguments import add_model_arguments, add_processes_argument, model_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,15 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Export the style and say how to use it."""
     from nnunetv2_hypersort.handover.export import export_style
-    from nnunetv2_hypersort.nnunet.devices import usable_device
 
     exported = export_style(
         args.model,
         args.style,
         args.o,
-        folds=args.f,
-        checkpoint_name=args.chk,
-        device=usable_device(args.device),
+        **model_options(args),
         validate=not args.no_validation,
         num_processes=args.np,
     )

@@ -3,7 +3,7 @@
 import argparse
 import shlex
 
-from nnunetv2_hypersort.cli.common_arguments import add_model_arguments
+from nnunetv2_hypersort.cli.common_arguments import add_model_arguments, model_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +45,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Fit the latents and print the table."""
     from nnunetv2_hypersort.fitting.fit import fit_latents
-    from nnunetv2_hypersort.nnunet.devices import usable_device
 
     fit = fit_latents(
         args.model,
@@ -54,9 +53,7 @@ def run(args: argparse.Namespace) -> None:
         shared=args.shared,
         partly_annotated=args.partly_annotated,
         case_ids=args.cases,
-        folds=args.f,
-        checkpoint_name=args.chk,
-        device=usable_device(args.device),
+        **model_options(args),
         beyond=args.beyond,
         save_as=args.save_as,
         output=args.o,

@@ -2,7 +2,7 @@
 
 import argparse
 
-from nnunetv2_hypersort.cli.common_arguments import add_model_arguments, add_processes_argument
+from nnunetv2_hypersort.cli.common_arguments import add_model_arguments, add_processes_argument, model_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,15 +21,12 @@ def run(args: argparse.Namespace) -> None:
     """Write the dataset and print what changed."""
     from nnunetv2_hypersort.evaluation.surface import INSTALL_HINT, is_monai_installed
     from nnunetv2_hypersort.handover.harmonise import CHANGES_FILE, harmonise_labels
-    from nnunetv2_hypersort.nnunet.devices import usable_device
 
     harmonised = harmonise_labels(
         args.model,
         args.style,
         args.o,
-        folds=args.f,
-        checkpoint_name=args.chk,
-        device=usable_device(args.device),
+        **model_options(args),
         num_processes=args.np,
     )
     print(*harmonised.latents, "", harmonised.markdown, sep="\n")

@@ -2,7 +2,7 @@
 
 import argparse
 
-from nnunetv2_hypersort.cli.common_arguments import add_model_arguments
+from nnunetv2_hypersort.cli.common_arguments import add_model_arguments, model_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,23 +19,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         type=float,
         default=10.0,
-        help="time for predictions; afterwards cases are drawn with their label alone, 0 draws no slices (default: 10)",
+        help="time for predictions; afterwards cases are shown with their label alone, 0 makes no slices (default: 10)",
     )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write the report and say what could not be drawn."""
-    from nnunetv2_hypersort.nnunet.devices import usable_device
+    """Write the report and say what could not be shown."""
     from nnunetv2_hypersort.report import write_report
 
     files, notes = write_report(
         args.model,
         args.o,
         metadata=args.metadata,
-        folds=args.f,
-        checkpoint_name=args.chk,
         minutes=args.minutes,
-        device=usable_device(args.device),
+        **model_options(args),
     )
     for note in notes:
         print(f"Note: {note.text}" + (f"\n      Run: {note.command}" if note.command else ""))

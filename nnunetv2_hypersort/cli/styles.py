@@ -3,7 +3,7 @@
 import argparse
 import shlex
 
-from nnunetv2_hypersort.cli.common_arguments import add_model_arguments
+from nnunetv2_hypersort.cli.common_arguments import add_model_arguments, model_options
 from nnunetv2_hypersort.errors import HyperSORTError
 
 
@@ -33,11 +33,9 @@ def run(args: argparse.Namespace) -> None:
         raise HyperSORTError(f"--cases is {args.cases}; give 0 or more.")
 
     from nnunetv2_hypersort.latents.styles_file import STYLES_FILE
-    from nnunetv2_hypersort.nnunet.devices import usable_device
     from nnunetv2_hypersort.styles.finding import find_styles
 
-    device = usable_device(args.device)
-    found = find_styles(args.model, folds=args.f, checkpoint_name=args.chk, cases=args.cases, device=device)
+    found = find_styles(args.model, cases=args.cases, **model_options(args))
     print(found.to_text())
     print(f"\nWritten: {args.model}/{STYLES_FILE}, and the styles in {args.model}/plans.json.")
     if found.styles:

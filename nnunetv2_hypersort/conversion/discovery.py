@@ -1,12 +1,12 @@
 """Finding the files of a download: folders one level deeper than told, litter of other systems, tables."""
 
-import csv
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.files.tables import read_users_table
 
 SUFFIX = ".nii.gz"
 
@@ -87,45 +87,31 @@ class Table:
     repeated: frozenset[str] = frozenset()
 
 
-def read_table(path: Path, key: str, separator: str, identify: Callable[[str], str] = str) -> Table:
+def read_table(path: Path, key: str, identify: Callable[[str], str] = str) -> Table:
     """Read a CSV file into a row for each value of its key column.
 
     Columns with dates of birth are dropped.
 
     Args:
-        path: The file; UTF-8, with or without a byte order mark.
+        path: The file; see `read_users_table`.
         key: The column that names the row.
-        separator: What stands between columns.
         identify: What makes of the text in the key column the name of a row, where cases are called otherwise.
 
     Raises:
-        HyperSORTError: The key column is missing.
+        HyperSORTError: The key column is missing, or the file cannot be read.
     """
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
-        reader = csv.DictReader(stream, delimiter=separator)
-        if key not in (reader.fieldnames or ()):
-            raise HyperSORTError(f"{path} has no column {key!r} (it has {', '.join(reader.fieldnames or ['none'])})")
-        rows: dict[str, dict[str, str]] = {}
-        repeated = set()
-        for row in reader:
-            name = identify((row[key] or "").strip())
-            if not name:
-                continue
-            content = clean_row(row, without=(key,))
-            if name in rows:
-                repeated.add(name)
-                content = _agreed(rows[name], content)
+    table = read_users_table(path, (key,), remedy="unpack or download it again", errors="replace")
+    kept = [column for column in table.columns if column and column != key and "birth" not in column.casefold()]
+    rows: dict[str, dict[str, str]] = {}
+    repeated = set()
+    for row in table.rows:
+        name, content = identify(row[key]), {plain_name(column): row[column] for column in kept}
+        if name in rows:
+            repeated.add(name)
+            content = _agreed(rows[name], content)
+        if name:
             rows[name] = content
     return Table(rows, frozenset(repeated))
-
-
-def clean_row(row: Mapping[str | None, str | list[str] | None], without: Iterable[str] = ()) -> dict[str, str]:
-    """Return a table row with plain column names, without dates of birth and without surplus fields."""
-    return {
-        plain_name(column): value.strip()
-        for column, value in row.items()
-        if column and isinstance(value, str) and column not in without and "birth" not in column.casefold()
-    }
 
 
 def plain_name(column: str) -> str:

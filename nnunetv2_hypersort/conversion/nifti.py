@@ -14,6 +14,7 @@ import numpy.typing as npt
 from nibabel.spatialimages import HeaderDataError
 
 from nnunetv2_hypersort.files import atomic_path
+from nnunetv2_hypersort.images.completeness import nifti_bytes
 
 UNPACK_AGAIN = "unpack or download it again"
 LEAVE_OUT = "leave the case out with --skip-bad"
@@ -126,7 +127,7 @@ def read_volume(path: Path) -> Volume:
     with _open(path) as stream:
         packed = stream.read()
     header = _parse_header(packed[:_FIRST_BYTES])
-    expected = _file_size(header)
+    expected = nifti_bytes(header)
     try:
         raw = zlib.decompress(packed, wbits=_GZIP, bufsize=min(expected, _MOST_DEFLATED * len(packed)))
         if len(raw) < expected:
@@ -148,7 +149,7 @@ def check_length(path: Path, header: Any) -> None:
     with _open(path) as stream:
         stream.seek(-4, 2)
         noted = int.from_bytes(stream.read(4), "little")
-    if noted != _file_size(header) % 2**32:
+    if noted != nifti_bytes(header) % 2**32:
         # A file of several gzip members, or with bytes after the voxels, is rare but sound: look at all of it.
         read_volume(path)
 
@@ -236,7 +237,7 @@ def _parse_header(packed: bytes) -> Any:
     try:
         header = nibabel.Nifti1Header(block[:_HEADER_BYTES])
         dtype, affine = header.get_data_dtype(), header.get_best_affine()
-        _file_size(header)
+        nifti_bytes(header)
     # nibabel has several ways to refuse a header, each with exceptions of its own.
     except Exception as error:
         raise UnusableFileError(f"has no readable NIfTI-1 header ({error})") from None
@@ -262,11 +263,6 @@ def describe_scaling(header: Any) -> str:
     if slope in (None, 1.0) and intercept in (None, 0.0):
         return ""
     return f" (its header scales the stored values: scl_slope {slope}, scl_inter {intercept})"
-
-
-def _file_size(header: Any) -> int:
-    voxels = int(np.prod(header.get_data_shape(), dtype=np.int64))
-    return int(header.get_data_offset()) + voxels * int(header.get_data_dtype().itemsize)
 
 
 def _explain(error: Exception) -> str:

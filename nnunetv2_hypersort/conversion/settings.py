@@ -150,18 +150,9 @@ def common_settings(args: argparse.Namespace) -> Settings:
     """
     from nnunetv2_hypersort.files.workers import default_processes
 
-    return Settings(
-        dataset_id=args.dataset_id,
-        name=args.name,
-        spacing=read_spacing(args.spacing),
-        exclude=tuple(args.exclude),
-        check=args.check,
-        skip_bad=args.skip_bad,
-        overwrite=args.overwrite,
-        overwrite_results=args.overwrite_results,
-        copy=args.copy,
-        processes=default_processes() if args.processes is None else args.processes,
-    )
+    given: dict[str, Any] = {name: getattr(args, name) for name in Settings.__dataclass_fields__}
+    given |= {"spacing": read_spacing(args.spacing), "exclude": tuple(args.exclude)}
+    return Settings(**{**given, "processes": default_processes() if args.processes is None else args.processes})
 
 
 def label_options(args: argparse.Namespace) -> LabelOptions:

@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +17,6 @@ from nnunetv2_hypersort.files.workers import run_jobs
 from nnunetv2_hypersort.images.crops import StructureCrops
 from nnunetv2_hypersort.images.labels import LabelTable
 from nnunetv2_hypersort.images.reading import ImageReader
-
-
-@dataclass(frozen=True)
-class ToleranceJob:
-    """One case of two annotators."""
-
-    case: Case
-    labels: LabelTable
-    reader: ImageReader
 
 
 def read_tolerances(path: str | os.PathLike[str], structures: Sequence[str]) -> list[float]:
@@ -99,10 +90,10 @@ def estimate_tolerances(
     sums: dict[str, dict[str, list[float]]] = {name: {} for name in labels.names}
 
     for index, (distances, found) in run_jobs(
-        measure_annotators,
-        [ToleranceJob(case, labels, reader) for case in cases],
+        partial(measure_annotators, labels=labels, reader=reader),
+        cases,
         total=len(cases),
-        name=lambda job: job.case.name,
+        name=lambda case: case.name,
         processes=num_processes,
         description="estimate",
         progress=progress,
@@ -121,20 +112,22 @@ def estimate_tolerances(
     }
 
 
-def measure_annotators(job: ToleranceJob) -> tuple[dict[str, tuple[float, int]], list[str]]:
+def measure_annotators(
+    case: Case, *, labels: LabelTable, reader: ImageReader
+) -> tuple[dict[str, tuple[float, int]], list[str]]:
     """Measure the surface distances between the two annotators of a case.
 
     Returns:
         Name -> sum of the distances in mm, both directions, and their number, for each structure that both annotators
         drew; and the problems of the files.
     """
-    reader = CaseReader(job.case, job.labels, job.reader)
+    files = CaseReader(case, labels, reader)
     distances = {}
-    for pair in reader.read_pairs():
-        crops = StructureCrops(pair.reference, pair.prediction, job.labels)
-        for structure in job.labels.structures:
+    for pair in files.read_pairs():
+        crops = StructureCrops(pair.reference, pair.prediction, labels)
+        for structure in labels.structures:
             first, second = crops.get_masks(structure.values)
             if first.any() and second.any():
                 pooled = np.concatenate(compute_surface_distances(first, second, spacing=pair.spacing))
                 distances[structure.name] = (float(pooled.sum(dtype=np.float64)), pooled.size)
-    return distances, reader.problems
+    return distances, files.problems

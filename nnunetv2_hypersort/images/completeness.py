@@ -4,6 +4,7 @@ import gzip
 import logging
 import math
 from pathlib import Path
+from typing import Any
 
 from nnunetv2_hypersort.errors import HyperSORTError
 
@@ -43,12 +44,16 @@ def unreadable(path: Path, error: Exception | str) -> HyperSORTError:
     return HyperSORTError(f"{path} is truncated or no readable label file ({reason}); write or copy it again.")
 
 
+def nifti_bytes(header: Any) -> int:
+    """How many bytes, unpacked, a NIfTI file has whose header this is."""
+    voxels = math.prod(int(length) for length in header.get_data_shape())
+    return max(int(header.get_data_offset()), _NIFTI_HEADER) + voxels * int(header.get_data_dtype().itemsize)
+
+
 def _nifti_size(path: Path) -> int:
     import nibabel
 
-    header = nibabel.load(path).header
-    voxels = math.prod(int(length) for length in header.get_data_shape())
-    return max(int(header.get_data_offset()), _NIFTI_HEADER) + voxels * int(header.get_data_dtype().itemsize)
+    return nifti_bytes(nibabel.load(path).header)
 
 
 def _unpacked_size(path: Path) -> int:

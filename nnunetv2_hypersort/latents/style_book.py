@@ -1,7 +1,6 @@
 """The annotation styles of a model, each with its latent in every fold."""
 
 import math
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.latents.fold_record import FoldRecord
 from nnunetv2_hypersort.latents.identity import FoldIdentity
 from nnunetv2_hypersort.nnunet.names import is_fold_name, is_path_part
-from nnunetv2_hypersort.nnunet.plans import PLANS_SECTION, read_plans
+from nnunetv2_hypersort.nnunet.plans import PLANS_SECTION
 
 STYLES_KEY = "styles"
 """Key of the styles in our section of nnU-Net's plans."""
@@ -27,7 +26,7 @@ class StyleInFold:
     Attributes:
         coordinates: The latent that shows the style, (dim,) values.
         case_id: The training case in the middle of the style (the medoid), whose latent that is unless the style leaves
-            out what that one still draws; or None.
+            out what that one still shows; or None.
         fingerprint: `FoldRecord.fingerprint` of the checkpoint.
         cluster: The number of the cluster in this fold, counted from 0, or None for a fitted style.
         weights: `FoldRecord.weights` of the checkpoint; empty in a book of version 1.
@@ -62,7 +61,7 @@ class Style:
     Attributes:
         name: Letters, digits, `_` and `-`, since it also names files and datasets.
         folds: By the name of the fold (`0`, `all`); a style need not be in every fold.
-        cases: The training cases that are drawn in this style, over all folds.
+        cases: The training cases that are annotated in this style, over all folds.
         origin: `clusters` or `fitted`.
     """
 
@@ -139,15 +138,6 @@ class StyleBook:
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{type(error).__name__}: {error}") from error
 
-    @classmethod
-    def read(cls, plans_file: str | os.PathLike[str]) -> "StyleBook":
-        """Read the book from a `plans.json`.
-
-        Raises:
-            HyperSORTError: There is no such file, it is not JSON, or the styles are damaged.
-        """
-        return cls.from_plans(read_plans(plans_file), source=os.fspath(plans_file))
-
     def to_plans_section(self) -> list[dict[str, Any]]:
         """The book in JSON types, as it stands in the plans under `hypersort`, `styles`."""
         return [style_to_json(style) for style in self.styles]
@@ -192,7 +182,7 @@ class StyleBook:
         return {number: found[number] for number in sorted(number for number in found if number is not None)}
 
     def style_of_cases(self, fold: str | None = None) -> dict[str, str]:
-        """The name of the style that each case is drawn in; cases of no style are absent.
+        """The name of the style that each case is annotated in; cases of no style are absent.
 
         A case that several styles list, as clusters of single folds do, is of the one with most folds, then of the
         largest.

@@ -46,8 +46,8 @@ def load_preprocessed(model: ModelFolder, case_id: str) -> PreprocessedImage:
             f"The preprocessed data of {model.dataset_name} ({model.planned.configuration_manager.data_identifier}) "
             f"are gone; set nnUNet_preprocessed to the folder that holds them, or run nnUNetv2_preprocess again."
         )
-    case = read_preprocessed_case(folder, case_id)
-    return PreprocessedImage(case.data, case.segmentation[0], case.properties)
+    data, segmentation, properties = read_preprocessed_case(folder, case_id)
+    return PreprocessedImage(data, segmentation[0], properties)
 
 
 def preprocessed_cases(model: ModelFolder) -> set[str]:

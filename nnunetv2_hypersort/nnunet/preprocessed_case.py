@@ -4,7 +4,6 @@ nnU-Net's class opens a `.b2nd` with all that Blosc2 can put into one, and unpic
 """
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,27 +19,16 @@ _MOST_LARGER = 1000
 """How many times the voxels of a preprocessed case its image may have had, beyond `FREE_BYTES`."""
 
 
-@dataclass(frozen=True)
-class PreprocessedCase:
-    """A case as nnU-Net wrote it.
-
-    Attributes:
-        data: Shape (channels, x, y, z), float32.
-        segmentation: Shape (1, x, y, z), integer.
-        properties: nnU-Net's account of the original grid.
-    """
-
-    data: np.ndarray
-    segmentation: np.ndarray
-    properties: dict[str, Any]
-
-
-def read_preprocessed_case(folder: Path, case_id: str) -> PreprocessedCase:
+def read_preprocessed_case(folder: Path, case_id: str) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     """Read a case from a folder of preprocessed cases: `.b2nd`, or `.npz` with or without unpacked `.npy`.
 
     Args:
         folder: nnU-Net's folder of a configuration, such as `nnUNetPlans_3d_fullres`.
         case_id: Name of the case.
+
+    Returns:
+        The image, shape (channels, x, y, z), float32; its label, shape (1, x, y, z), integer; and nnU-Net's account of
+        the original grid.
 
     Raises:
         HyperSORTError: The name is a path, or a file is missing, damaged, or holds or asks for anything but numbers
@@ -57,7 +45,7 @@ def read_preprocessed_case(folder: Path, case_id: str) -> PreprocessedCase:
             f"The preprocessed case {case_id} cannot be read from {folder} ({type(error).__name__}: "
             f"{' '.join(str(error).split())}); run nnUNetv2_preprocess again."
         ) from error
-    return PreprocessedCase(np.asarray(data, np.float32), segmentation, properties)
+    return np.asarray(data, np.float32), segmentation, properties
 
 
 def _arrays(folder: Path, case_id: str) -> tuple[np.ndarray, np.ndarray]:
