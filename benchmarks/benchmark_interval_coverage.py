@@ -2,13 +2,13 @@
 
     python benchmarks/benchmark_interval_coverage.py --subjects 10 20 30 50 --repetitions 2000
 
-Each repetition draws a test set of S subjects with one to three cases each and ten labels, each of them absent from a
+Each repetition samples a test set of S subjects with one to three cases each and ten labels, each of them absent from a
 fifth of the subjects. Half of the variance of a label lies between subjects and is common to all labels; a quarter is
 the subject's own for that label; a quarter is that of the case. Values are normal, or skewed as DSC is near 1 (one
-minus a log-normal loss). The truth is the mean that the values were drawn around.
+minus a log-normal loss). The truth is the mean that the values were sampled around.
 
-Beside the interval of the mean over labels and of the single labels stand two that are too narrow: one that draws the
-subjects anew for each label, and one that draws cases as if each were a subject.
+Beside the interval of the mean over labels and of the single labels stand two that are too narrow: one that resamples
+the subjects anew for each label, and one that resamples cases as if each were a subject.
 """
 
 import argparse
@@ -36,8 +36,8 @@ class Coverage:
         mean: The mean over labels.
         label: The single labels, averaged.
         difference: The paired difference of two methods, in the mean over labels.
-        mean_independent_labels: The mean over labels, each label with a draw of its own (wrong).
-        mean_cases: The mean over labels, with cases drawn instead of subjects (wrong).
+        mean_independent_labels: The mean over labels, each label resampled by itself (wrong).
+        mean_cases: The mean over labels, with cases resampled instead of subjects (wrong).
     """
 
     mean: float
@@ -50,7 +50,7 @@ class Coverage:
 def draw_test_set(
     generator: np.random.Generator, num_subjects: int, *, skewed: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Draw a test set of two methods.
+    """Sample a test set of two methods.
 
     Returns:
         Values of shape (2, C, 10, 1), NaN where a label is absent, and the subject of each of the C cases. The second
@@ -140,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(arguments)
     print("| subjects | values | mean over labels | single labels | paired difference ", end="")
-    print("| (wrong: labels drawn apart) | (wrong: cases drawn) |")
+    print("| (wrong: labels resampled apart) | (wrong: cases resampled) |")
     print("|---|---|---|---|---|---|---|")
     for num_subjects in args.subjects:
         for skewed in (False, True):

@@ -67,7 +67,7 @@ def measure(workplace: Workplace, *, device: str, repetitions: int, steps: int =
 def measure_memory(workplace: Workplace, *, device: str) -> dict[str, Any]:
     """Peak memory while gradients are gathered, for each number of cases; see `memory.measure`."""
     return {
-        str(count): memory.measure(workplace, "default_gathering", plan="small", device=device, cases=count)
+        str(count): memory.measure(workplace, "default_gathering", plan="small", device=device, case_count=count)
         for count in CASES
     }
 

@@ -17,7 +17,7 @@ STEPS = 3
 PROCESSES = 3
 
 
-def measure(workplace: Workplace, side: str, *, plan: str, device: str, cases: int = 0) -> dict[str, Any]:
+def measure(workplace: Workplace, side: str, *, plan: str, device: str, case_count: int = 0) -> dict[str, Any]:
     """Start processes that take a few steps each, and read what they say of their memory.
 
     Args:
@@ -25,14 +25,14 @@ def measure(workplace: Workplace, side: str, *, plan: str, device: str, cases: i
         side: Name of a side.
         plan: `small` or `large`.
         device: `cpu` or `cuda`.
-        cases: Number of made-up training cases; 0 for those of fold 0.
+        case_count: Number of made-up training cases; 0 for those of fold 0.
 
     Returns:
         In bytes, medians over the processes: `peak`, the largest resident size of the process (CUDA: the allocator's
         peak), `before`, the size before the first step, and `steps`, the difference.
     """
     command = [sys.executable, "-m", "benchmarks.cost.memory", "--work", str(workplace.folder), "--side", side]
-    command += ["--plan", plan, "--device", device, "--cases", str(cases)]
+    command += ["--plan", plan, "--device", device, "--cases", str(case_count)]
     found: list[dict[str, int]] = []
     for _ in range(PROCESSES):
         done = subprocess.run(

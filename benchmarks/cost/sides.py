@@ -155,8 +155,8 @@ def make_batches(trainer: Any, count: int, *, seed: int = 0) -> list[dict[str, A
         shapes = [[round(length * factor) for length, factor in zip(patch, scale, strict=True)] for scale in scales]
         targets = [torch.randint(0, classes, (size, 1, *shape), generator=generator).short() for shape in shapes]
         data = torch.randn(size, trainer.num_input_channels, *patch, generator=generator)
-        drawn = torch.randint(0, len(cases) - size, (1,), generator=generator).item()
-        batches.append({"data": data, "target": targets, "keys": cases[int(drawn) : int(drawn) + size]})
+        first = torch.randint(0, len(cases) - size, (1,), generator=generator).item()
+        batches.append({"data": data, "target": targets, "keys": cases[int(first) : int(first) + size]})
     return batches
 
 

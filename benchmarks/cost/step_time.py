@@ -29,10 +29,10 @@ def measure(
     sides = [PLAIN, *(SIDES[name] for name in names)]
     trainers = {side.name: build(workplace, side, plan=plan, device=device) for side in sides}
     plain = trainers[PLAIN.name]
-    drawn = real_batches(plain, batches) if plan == "small" else make_batches(trainers[names[0]], batches)
+    sampled = real_batches(plain, batches) if plan == "small" else make_batches(trainers[names[0]], batches)
 
     def run(name: str) -> None:
-        for batch in drawn:
+        for batch in sampled:
             take_step(trainers[name], SIDES[name], batch)
 
     seconds = take_turns({side.name: lambda name=side.name: run(name) for side in sides}, repetitions, device)

@@ -135,8 +135,10 @@ def _dataset(work: Path) -> Path:
     folder = work / "nnUNet_preprocessed" / DATASET
     if (folder / "splits_final.json").is_file():
         return folder
-    cases = 10
-    write_phantom_dataset(work / "nnUNet_raw" / DATASET, training_cases=cases, test_cases=1, wrong_labels=0, seed=5)
+    case_count = 10
+    write_phantom_dataset(
+        work / "nnUNet_raw" / DATASET, training_cases=case_count, test_cases=1, wrong_labels=0, seed=5
+    )
 
     def run(command: str, *arguments: str) -> None:
         subprocess.run([Path(sys.executable).parent / command, "-d", "901", *arguments], check=True)
@@ -152,7 +154,7 @@ def _dataset(work: Path) -> Path:
         batch_size=2,
     )
     run("nnUNetv2_preprocess", "-c", "3d_fullres", "-np", "2")
-    names = [f"phantom_{number:03d}" for number in range(cases)]
+    names = [f"phantom_{number:03d}" for number in range(case_count)]
     (folder / "splits_final.json").write_text(json.dumps([{"train": names[2:], "val": names[:2]}]))
     return folder
 

@@ -20,7 +20,7 @@ class TrainingRecord:
 
     Attributes:
         cases: The n training cases.
-        losses: Running mean of the loss of each case, shape (n,); NaN for a case that was never drawn.
+        losses: Running mean of the loss of each case, shape (n,); NaN for a case that was never visited.
         latents: Shape (n, dim), dim 0 without latents.
         history: Latents during the training, shape (entries, n, dim).
         history_visits: Visits per case at each entry, shape (entries,).

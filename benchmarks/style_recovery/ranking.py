@@ -78,7 +78,7 @@ def mean_metric(groups: Sequence[Group], metric: str, name: str) -> float:
 def paired_difference(groups: Sequence[Group], metric: str, first: str, second: str, *, seed: int = 0) -> Interval:
     """The difference of a metric of two scores, `second` - `first`, over the seeds that have both.
 
-    Cases are drawn with replacement within each seed, the same for both scores (percentile bootstrap); the number of
+    Cases are sampled with replacement within each seed, the same for both scores (percentile bootstrap); the number of
     subjects that the interval states is the number of cases of all these seeds.
     """
     shared = [group for group in groups if first in group.scores and second in group.scores]

@@ -92,5 +92,5 @@ def all_scores(
     features = mask_features(workplace, run, record.cases)
     scores[MAHALANOBIS] = mahalanobis(features, run.seed)
     scores[FOREST] = isolation_forest(features, run.seed)
-    # A case that was never drawn, in a very short run, has no loss.
+    # A case that was never visited, in a very short run, has no loss.
     return {name: np.nan_to_num(values) for name, values in scores.items()}

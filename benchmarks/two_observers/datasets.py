@@ -82,7 +82,7 @@ def assign(images: Sequence[str], design: Design, seed: int) -> dict[str, Drawin
     Args:
         images: The images.
         design: The design.
-        seed: For `once`: draws which half of the images has the first observer's labels.
+        seed: For `once`: chooses which half of the images has the first observer's labels.
     """
     first, second = design.drawn_by
     if design.is_paired:

@@ -55,7 +55,7 @@ def paired_test(differences: Reals, blocks: Sequence[Any], *, seed: int = 0) -> 
 
 
 def unpaired_test(latents: Reals, is_second: NDArray[np.bool_], *, seed: int = 0) -> PermutationTest:
-    """Whether the latents of two observers differ in their mean, where each case has one observer drawn at random.
+    """Whether the latents of two observers differ in their mean, where each case has one observer chosen at random.
 
     The statistic is the share of the variance, whitened, that lies between the two means (Pillai's trace of the
     one-way analysis); the observers are permuted over the cases.

@@ -17,7 +17,7 @@ DILATED = "observer_1_dilated"
 class Design(str, Enum):
     """How two ways of drawing are put into one training set."""
 
-    ONCE = "once"  # each image once, with the labels of one observer drawn at random, half of the images each
+    ONCE = "once"  # each image once, with the labels of one observer chosen at random, half of the images each
     TWICE = "twice"  # each image twice, once per observer
     CONTROL = "control"  # each image twice, as the first observer drew it and dilated: a difference that exists
 
@@ -37,7 +37,7 @@ class Protocol:
     """How long and how often.
 
     Attributes:
-        seeds: Of the training, and for `once` of the draw of observers.
+        seeds: Of the training, and for `once` of the choice of observers.
         epochs: Epochs of a run.
         visits: Visits per case of all epochs together.
         val_iterations: Online validation steps per epoch.
@@ -64,7 +64,7 @@ class Run:
 
     Attributes:
         design: What is drawn.
-        seed: Seed of the training, and for `once` of the draw of observers.
+        seed: Seed of the training, and for `once` of the choice of observers.
         epochs: Number of epochs.
         iterations: Training steps per epoch.
         settings: What HYPERSORT_CONFIG names.
@@ -107,8 +107,8 @@ def plan_runs(protocol: Protocol, config: str) -> list[Run]:
     asked = load_settings(config).to_dict()
     runs = []
     for design in Design:
-        cases = 2 * (protocol.children - HELD_OUT_CHILDREN) * (2 if design.is_paired else 1)
-        iterations = max(1, round(protocol.visits * cases / BATCH / protocol.epochs))
+        case_count = 2 * (protocol.children - HELD_OUT_CHILDREN) * (2 if design.is_paired else 1)
+        iterations = max(1, round(protocol.visits * case_count / BATCH / protocol.epochs))
         for seed in protocol.seeds[: 1 if design is Design.CONTROL else None]:
             length = {
                 "num_epochs": protocol.epochs,

@@ -76,8 +76,8 @@ def aggregate(
     Args:
         table: The scores.
         groups: Name -> indices of the structures of each organ group.
-        num_resamples: Number of bootstrap resamples; each draws the subjects once, for everything.
-        seed: Seed of the draw.
+        num_resamples: Number of bootstrap resamples; each samples the subjects once, for everything.
+        seed: Seed of the resampling.
 
     Returns:
         Means, paired differences and ranks for each structure, each group and the mean of all structures.

@@ -1,9 +1,9 @@
-"""Intervals over subjects: a cluster bootstrap that draws subjects once for all labels, methods and metrics.
+"""Intervals over subjects: a cluster bootstrap that resamples subjects once for all labels, methods and metrics.
 
 Hierarchy: case -> subject -> label -> mean. A subject's value is the mean over its cases, a label's value the mean over
 subjects, the overall value the mean over labels. What varies from sample to sample is which subjects were seen, so
-subjects are drawn, with all of their labels together: drawing each label by itself would treat correlated labels as
-independent evidence and give intervals that are too narrow.
+subjects are resampled, with all of their labels together: resampling each label by itself would treat correlated
+labels as independent evidence and give intervals that are too narrow.
 """
 
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Interval:
 
 
 def draw_subjects(num_subjects: int, *, num_resamples: int = 1000, seed: int = 0) -> NDArray[np.int64]:
-    """Draw subjects with replacement, as many as there are, `num_resamples` times.
+    """Sample subjects with replacement, as many as there are, `num_resamples` times.
 
     Args:
         num_subjects: Number of subjects S.

@@ -16,7 +16,7 @@ from nnunetv2_hypersort.files.figures import as_label
 def draw_differences(table: ScoreTable, result: Aggregate, first: int, second: int) -> Figure:
     """Draw the differences `second` - `first` of every case as dots, and their mean with its interval.
 
-    Dots beyond the 1st and 99th percentile of a panel are drawn at its edge, so that single missed structures do not
+    Dots beyond the 1st and 99th percentile of a panel are shown at its edge, so that single missed structures do not
     squeeze all else together.
 
     Args:

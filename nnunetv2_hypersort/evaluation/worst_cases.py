@@ -76,7 +76,7 @@ def draw_worst_cases(
 
 
 class _Palette:
-    """Gives each structure a colour when it is first drawn, so that those that are drawn differ."""
+    """Gives each structure a colour when it is first shown, so that those that are shown differ."""
 
     def __init__(self) -> None:
         import matplotlib

@@ -40,7 +40,7 @@ def as_label(name: str) -> str:
 
 
 def save_figure(figure: Any, path: str | os.PathLike[str], *, dpi: int) -> None:
-    """Write a figure, whole or not at all; call it within `names_are_text`, as ticks are drawn only now.
+    """Write a figure, whole or not at all; call it within `names_are_text`, as ticks are made only now.
 
     Args:
         figure: A matplotlib figure.

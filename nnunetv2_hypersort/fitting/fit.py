@@ -194,7 +194,7 @@ class _FoldFit:
 
 
 def _drawn_latents(record: FoldRecord) -> np.ndarray:
-    # A latent that was never drawn is noise, as for the mode.
+    # The latent of a case that was never visited is noise, as for the mode.
     return record.latents[record.visits > 0] if (record.visits > 0).sum() > 1 else record.latents
 
 

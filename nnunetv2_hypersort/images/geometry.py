@@ -215,7 +215,7 @@ def resample(labels: Labels, grid: Grid, values: tuple[int, ...], coordinates: N
     if not selected.any():
         return result
     # Rounded, so that the float noise of headers decides nothing. Then a hair to one side: after a way of exactly half
-    # a voxel both ends of a label lie exactly between two voxels, and one must be drawn and the other not. Axes along
+    # a voxel both ends of a label lie exactly between two voxels, and one must be in and the other not. Axes along
     # which nothing moves stay as they are, so that corners are no exception.
     coordinates = np.round(coordinates, 6)
     coordinates = coordinates + 1e-4 * (coordinates != np.rint(coordinates))

@@ -104,9 +104,9 @@ def choose_latents(
         One latent per fold, in the same order.
 
     Raises:
-        HyperSORTError: The case is unknown, or was not trained or never drawn in one of the folds; the coordinates have
-            the wrong dimension, or were given for more than one fold; the style or cluster is unknown, is missing in
-            one of the folds or was found in another checkpoint (the largest style, too, where it is the mode); a
+        HyperSORTError: The case is unknown, or was not trained or never visited in one of the folds; the coordinates
+            have the wrong dimension, or were given for more than one fold; the style or cluster is unknown, is missing
+            in one of the folds or was found in another checkpoint (the largest style, too, where it is the mode); a
             cluster was given for more than one fold.
     """
     book = StyleBook() if book is None else book
@@ -154,7 +154,7 @@ def _from_case(case_id: str, records: Sequence[FoldRecord]) -> list[ChosenLatent
     for record in able:
         if not record.was_drawn(case_id):
             raise HyperSORTError(
-                f"The case {case_id} was never drawn in the training of fold {record.fold}, so its latent means "
+                f"The case {case_id} was never visited in the training of fold {record.fold}, so its latent means "
                 f"nothing; choose another case or train longer."
             )
     if len(able) == len(records):

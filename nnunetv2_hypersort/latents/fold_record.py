@@ -28,7 +28,7 @@ class FoldRecord:
         fold: The fold, an integer as text or `all`; empty for weights that were never trained.
         case_ids: The fold's training cases.
         latents: Shape (cases, dim), in the order of `case_ids`.
-        visits: Shape (cases,): how often each case was drawn.
+        visits: Shape (cases,): how often the training visited each case.
         held_out: For each fold of the split the cases it does not train on; a case that stands nowhere here is
             training data of every fold.
         weights: SHA-256 of the weights as the checkpoint states it, hexadecimal; empty if it does not.
@@ -119,7 +119,7 @@ class FoldRecord:
         return encode_json({"fold": fold, "held_out": {name: list(cases) for name, cases in held_out.items()}})
 
     def was_drawn(self, case_id: str) -> bool:
-        """Whether a training case was ever drawn; before that its latent is noise."""
+        """Whether a training case was ever visited; before that its latent is noise."""
         return bool(self.visits[self.rows[case_id]] > 0)
 
     def latent_of(self, case_id: str) -> np.ndarray:
@@ -132,9 +132,9 @@ class FoldRecord:
         return latent
 
     def mode(self) -> tuple[str, np.ndarray]:
-        """The densest latent of the cases that were drawn: its case and its coordinates, shape (dim,).
+        """The densest latent of the cases that were visited: its case and its coordinates, shape (dim,).
 
-        Before any case was drawn all latents count.
+        Before any case was visited all latents count.
         """
         rows = np.flatnonzero(self.visits) if self.visits.any() else np.arange(len(self.case_ids))
         row = int(rows[densest_latent(self.latents[rows])])

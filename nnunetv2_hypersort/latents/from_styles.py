@@ -94,7 +94,7 @@ def _latent(style: Style, record: FoldRecord, origin: str) -> ChosenLatent:
         )
     medoid = ""
     if there.case_id is not None:
-        # A style that leaves out what its medoid still draws lies beyond it.
+        # A style that leaves out what its medoid still shows lies beyond it.
         is_moved = there.case_id in record.case_ids and not np.allclose(
             record.latent_of(there.case_id), there.coordinates, rtol=1e-4, atol=1e-6
         )

@@ -25,9 +25,9 @@ def draw_latent_map(
     Args:
         axes: Where to draw.
         latents: Shape (cases, dim). With more than two coordinates the plane of largest variance is shown.
-        colours: Shape (cases,): a number per case for the colour; not-a-number is drawn grey.
+        colours: Shape (cases,): a number per case for the colour; not-a-number is shown grey.
         colour_label: What the colour means.
-        mode: Row of the densest latent, drawn as a ring.
+        mode: Row of the densest latent, shown as a ring.
         marked: Rows to name in the plot, with their names.
     """
     plane = LatentPlane.through(latents)
@@ -35,8 +35,8 @@ def draw_latent_map(
     known = np.isfinite(colours) if colours is not None else np.zeros(len(points), bool)
     axes.scatter(*points[~known].T, s=18, c="0.45", linewidths=0)
     if colours is not None and known.any():
-        drawn = axes.scatter(*points[known].T, s=18, c=colours[known], cmap="viridis", linewidths=0)
-        axes.figure.colorbar(drawn, ax=axes, label=as_label(colour_label))
+        points_shown = axes.scatter(*points[known].T, s=18, c=colours[known], cmap="viridis", linewidths=0)
+        axes.figure.colorbar(points_shown, ax=axes, label=as_label(colour_label))
     if mode is not None:
         axes.scatter(*points[mode], s=160, facecolors="none", edgecolors="crimson", linewidths=1.8, label="mode")
         axes.legend(loc="best")

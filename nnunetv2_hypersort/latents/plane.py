@@ -1,4 +1,4 @@
-"""The plane in which latents are drawn."""
+"""The plane in which latents are shown."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class LatentPlane:
-    """A plane through latent space, fixed by one set of latents, in which others can be drawn too.
+    """A plane through latent space, fixed by one set of latents, in which others can be shown too.
 
     Attributes:
-        origin: Shape (dim,): what is drawn at (0, 0).
+        origin: Shape (dim,): what is shown at (0, 0).
         directions: Shape (2, dim): the two axes.
         names: What the axes are called.
     """
@@ -21,10 +21,10 @@ class LatentPlane:
 
     @classmethod
     def through(cls, latents: np.ndarray) -> "LatentPlane":
-        """The plane to draw these latents in: their own for two coordinates, that of largest variance for more.
+        """The plane to show these latents in: their own for two coordinates, that of largest variance for more.
 
         Args:
-            latents: Shape (cases, dim). One coordinate is drawn along the first axis.
+            latents: Shape (cases, dim). One coordinate is shown along the first axis.
         """
         dim = latents.shape[1]
         if dim <= 2:
@@ -34,6 +34,6 @@ class LatentPlane:
         return cls(origin, directions, ("first principal component", "second principal component"))
 
     def project(self, latents: np.ndarray) -> np.ndarray:
-        """Where latents are drawn: shape (..., dim) becomes (..., 2)."""
+        """Where latents are shown: shape (..., dim) becomes (..., 2)."""
         points: np.ndarray = (np.asarray(latents) - self.origin) @ self.directions.T
         return points

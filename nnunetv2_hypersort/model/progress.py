@@ -22,7 +22,7 @@ class Stage(IntEnum):
     """What is known of the latents of a fold."""
 
     NOTHING = 0
-    """No case was drawn yet."""
+    """No case was visited yet."""
     WARM_UP = 1
     """One network serves all cases; the latents have no places yet."""
     PLACED = 2
@@ -91,7 +91,7 @@ def progress_of_fold(folder: Path) -> Progress:
 def progress_of_checkpoint(path: Path, content: Mapping[str, Any]) -> Progress:
     """How far a fold had come when a checkpoint was written.
 
-    Latents have settled when each case was drawn as often as the schedule of their learning rate wants. Where a
+    Latents have settled when each case was visited as often as the schedule of their learning rate wants. Where a
     training is too short for that, or the rate is constant, they settle at its end.
 
     Args:
@@ -112,8 +112,8 @@ def progress_of_checkpoint(path: Path, content: Mapping[str, Any]) -> Progress:
 
 def _stage(path: Path, content: Mapping[str, Any]) -> Stage:
     weights, arguments = content["network_weights"], content["init_args"]
-    drawn = weights["latents.visits"] > 0
-    if not bool(drawn.any()):
+    visited = weights["latents.visits"] > 0
+    if not bool(visited.any()):
         return Stage.NOTHING
     # Gathered gradients are there until the latents are placed from them.
     if len(weights.get("case_gradients.counts", ())):
@@ -127,9 +127,9 @@ def _stage(path: Path, content: Mapping[str, Any]) -> Stage:
     if chosen.lr_schedule is LrSchedule.CONSTANT:
         return Stage.PLACED
     batch_size = _batch_size(arguments["plans"], arguments["configuration"])
-    visits_per_step = batch_size / len(drawn)
+    visits_per_step = batch_size / len(visited)
     wanted = max(chosen.settling_visits, SHORTEST_SETTLING * visits_per_step)
-    steps: torch.Tensor = weights["latents.steps"][drawn]
+    steps: torch.Tensor = weights["latents.steps"][visited]
     return Stage.SETTLED if int(steps.min()) >= wanted else Stage.PLACED
 
 

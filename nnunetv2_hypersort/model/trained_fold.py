@@ -26,7 +26,7 @@ class TrainedFold:
         checkpoint: The checkpoint file.
         record: Cases, latents and split of the fold.
         losses: Shape (cases,), in the order of `record.case_ids`: the running mean of nnU-Net's loss (Dice +
-            cross-entropy, at full resolution); not-a-number for a case that was never drawn.
+            cross-entropy, at full resolution); not-a-number for a case that was never visited.
         epoch: Number of epochs finished.
         history: Shape (entries, cases, dim): the latents during training; not-a-number before a case joined.
         history_epochs: Shape (entries,): number of epochs finished at each entry.

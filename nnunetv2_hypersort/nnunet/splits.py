@@ -70,7 +70,7 @@ def as_split(entry: object, *, where: str) -> Split:
 
 
 def refuse_unusable(split: Split, known: Collection[str], *, where: str) -> None:
-    """Raise if a fold cannot be trained, before it has begun: nnU-Net notices when it draws or segments a case.
+    """Raise if a fold cannot be trained, before it has begun: nnU-Net notices when it visits or segments a case.
 
     Args:
         split: The cases of the fold.

@@ -109,14 +109,14 @@ def _idle_operations(dataset: RawDataset, style: Style, cases: Sequence[str]) ->
     effective = False
     for case in cases:
         file = dataset.labels_of(case)
-        drawn = file.labels
+        changed = file.labels
         for number, operation in enumerate(style.operations):
-            before, drawn = drawn, operation.apply(drawn, file.grid, dataset.table)
-            if not np.array_equal(before, drawn):
+            before, changed = changed, operation.apply(changed, file.grid, dataset.table)
+            if not np.array_equal(before, changed):
                 idle.pop(number, None)
             elif number in idle:
                 idle[number].append(_why_idle(operation, before, file.grid, dataset.table))
-        final = restore_ignored(np.array(drawn), file.labels, dataset.table)
+        final = restore_ignored(np.array(changed), file.labels, dataset.table)
         effective = effective or not np.array_equal(final, file.labels)
         if effective and not idle:
             return []

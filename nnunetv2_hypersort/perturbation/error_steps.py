@@ -1,4 +1,4 @@
-"""The errors that a spec can name: their settings, and how their particulars are drawn for a case."""
+"""The errors that a spec can name: their settings, and how their particulars are chosen for a case."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

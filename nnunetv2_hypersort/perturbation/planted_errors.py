@@ -84,11 +84,11 @@ def missing_slices(
 
 
 def random_ways(rng: np.random.Generator, mm: float, axis: str | None, axes: Sequence[str]) -> dict[str, float]:
-    """Draw a way of length `mm`, by axis: along `axis` to one of its ends, else in any direction that `axes` span."""
+    """Choose a way of length `mm`, by axis: along `axis` to one of its ends, else in any direction that `axes` span."""
     if axis is not None:
         return {axis: mm * float(rng.choice([-1, 1]))}
-    # Always three numbers: what is drawn after them is the same in a plane as in a volume.
-    drawn = dict(zip(AXES, rng.normal(size=len(AXES)), strict=True))
-    direction = np.asarray([drawn[each] for each in axes])
+    # Always three numbers: what is sampled after them is the same in a plane as in a volume.
+    sampled = dict(zip(AXES, rng.normal(size=len(AXES)), strict=True))
+    direction = np.asarray([sampled[each] for each in axes])
     direction *= mm / np.linalg.norm(direction)
     return dict(zip(axes, map(float, direction), strict=True))

@@ -57,7 +57,7 @@ def outlyingness(
 
     Args:
         latents: Shape (n, dim); None while they say nothing of their cases, as in a warm-up.
-        losses: Shape (n,): running mean of the training loss; not-a-number for a case that was never drawn, whose
+        losses: Shape (n,): running mean of the training loss; not-a-number for a case that was never visited, whose
             latent counts for nothing.
         styles: Shape (n,), integer: the style of each case, best that whose prediction fits its label best (an
             erroneous latent may lie nearer to another), else that of the nearest medoid.
@@ -68,10 +68,10 @@ def outlyingness(
         The parts of the outlyingness.
     """
     losses, styles = np.asarray(losses, float), np.asarray(styles)
-    drawn = np.isfinite(losses)
+    visited = np.isfinite(losses)
     distances = np.full(len(losses), np.nan)
     if latents is not None:
-        distances[drawn] = isolation(np.asarray(latents, float)[drawn])
+        distances[visited] = isolation(np.asarray(latents, float)[visited])
     unknown = np.full(len(losses), np.nan)
     return Outlyingness(
         robust_z(losses, styles, least_deviation=_LEAST_DEVIATION["loss"]),

@@ -170,8 +170,8 @@ def _refuse_untrained_folds(model: ModelFolder) -> None:
     for fold in model.folds:
         if fold.progress.stage == Stage.NOTHING:
             raise HyperSORTError(
-                f"Fold {fold.name} of {model.path} has drawn no case yet, so nothing is known of its labels; train on, "
-                f"or choose other folds with `-f`."
+                f"Fold {fold.name} of {model.path} has visited no case yet, so nothing is known of its labels; train "
+                f"on, or choose other folds with `-f`."
             )
 
 

@@ -1,4 +1,4 @@
-"""The labels of cases against what the styles of a fold would draw."""
+"""The labels of cases against what the styles of a fold would segment."""
 
 import math
 import warnings

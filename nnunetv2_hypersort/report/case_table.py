@@ -11,20 +11,20 @@ def case_table(content: ReportContent) -> pd.DataFrame:
     """One row per case, in the order of the report.
 
     Returns:
-        The columns `case`, `quality`, `style`, `loss`, `dice` (of label and drawn prediction, any foreground),
+        The columns `case`, `quality`, `style`, `loss`, `dice` (of label and the prediction shown, any foreground),
         `reason`, `folds`, then the coordinates per fold (`fold_0_z_0`, ...), the columns to colour by, and where a
         training has not ended `provisional`, how far it has come. What is not known is empty.
     """
     cases = list(content.cases)
     styles, losses = content.style_of(), content.loss_of()
     ranked = [content.ranking.get(case) for case in cases]
-    drawn = [content.pictures.get(case) for case in cases]
+    pictures = [content.pictures.get(case) for case in cases]
     columns: dict[str, Any] = {
         "case": cases,
         "quality": [None if one is None else one.quality for one in ranked],
         "style": [styles.get(case) for case in cases],
         "loss": [losses.get(case) for case in cases],
-        "dice": [None if picture is None else picture.dice for picture in drawn],
+        "dice": [None if picture is None else picture.dice for picture in pictures],
         "reason": [None if one is None else one.reason for one in ranked],
         "folds": [
             " ".join([fold.name for fold in content.folds if case in fold.rows] if one is None else one.folds)

@@ -1,4 +1,4 @@
-"""What the report shows, as plain data: gathered by `gather`, drawn by `html_page` and `figures`."""
+"""What the report shows, as plain data: gathered by `gather`, shown by `html_page` and `figures`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from nnunetv2_hypersort.ranking.ranking_table import RankedCase
 
 @dataclass(frozen=True)
 class Note:
-    """A part of the report that cannot be drawn, or only in part.
+    """A part of the report that cannot be shown, or only in part.
 
     Attributes:
         text: What is missing, and why.
@@ -44,7 +44,7 @@ class ShownStyle:
 
     Attributes:
         name: Its name over all folds.
-        cases: The training cases drawn in it.
+        cases: The training cases annotated in it.
         description: In words, compared with the other styles; may be empty.
         folds: Where it is in each fold, by the name of the fold; without folds whose checkpoint it does not fit.
         fitted: Whether it was fitted to new cases instead of found among the training cases.
@@ -66,10 +66,10 @@ class ShownFold:
         epoch: Number of epochs trained.
         cases: Its training cases.
         latents: Shape (cases, dim).
-        losses: Shape (cases,): running mean of the loss; not-a-number for a case that was never drawn.
+        losses: Shape (cases,): running mean of the loss; not-a-number for a case that was never visited.
         history: Shape (entries, cases, dim): the latents during training; not-a-number before a case joined.
         history_epochs: Shape (entries,): number of epochs finished at each entry.
-        plane: Where the latents are drawn.
+        plane: Where the latents are shown.
     """
 
     name: str
@@ -113,7 +113,7 @@ class Column:
 
 
 _FEW = 6
-"""So many different values or fewer are drawn as categories, numbers too (1.5 and 3 tesla)."""
+"""So many different values or fewer are shown as categories, numbers too (1.5 and 3 tesla)."""
 
 
 @dataclass(frozen=True)
@@ -190,10 +190,10 @@ class ReportContent:
         styles: The styles, largest first.
         ranking: By case; empty without a ranking.
         columns: Columns to colour by, of the user and of the ranking.
-        pictures: The worst slice of each case that could be drawn.
+        pictures: The worst slice of each case that could be shown.
         prediction_fold: The fold that the predictions in the pictures are of; empty without predictions.
         lines: Between pairs of styles.
-        notes: What could not be drawn.
+        notes: What could not be shown.
         provisional: By the name of the fold how far its training has come, where that is not its end.
     """
 
@@ -211,7 +211,7 @@ class ReportContent:
     provisional: Mapping[str, str] = field(default_factory=dict)
 
     def loss_of(self) -> dict[str, float]:
-        """The loss of each case, mean over the folds that trained it; cases that were never drawn are absent."""
+        """The loss of each case, mean over the folds that trained it; cases that were never visited are absent."""
         found: dict[str, list[float]] = {}
         for fold in self.folds:
             for case, loss in zip(fold.cases, fold.losses, strict=True):

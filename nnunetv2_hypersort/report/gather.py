@@ -28,7 +28,7 @@ def gather(model: ModelFolder, *, columns_file: Path | None, minutes: float, dev
     Args:
         model: The model.
         columns_file: A table with a column `case`, to colour by; or None.
-        minutes: Time for pictures with predictions, see `draw_cases`; 0 draws none.
+        minutes: Time for pictures with predictions, see `draw_cases`; 0 makes none.
         device: `cpu`, `cuda` or another device of PyTorch.
 
     Raises:
@@ -95,7 +95,7 @@ def _draw(
     try:
         segmenter = FoldSegmenter(model, fold, device)
     except HyperSORTError as error:
-        notes.append(Note(f"Predictions cannot be drawn: {error}"))
+        notes.append(Note(f"Predictions cannot be shown: {error}"))
     if segmenter is not None and content.styles:
         plane = next(shown.plane for shown in content.folds if shown.name == fold.name)
         lines, notes = draw_lines(model, content.styles, segmenter, plane, seconds=seconds / 3)

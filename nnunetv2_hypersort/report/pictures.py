@@ -33,10 +33,10 @@ def draw_cases(
 
     Args:
         model: The model, its preprocessed data at hand.
-        cases: In the order in which they are drawn, should the time not last for all.
+        cases: In the order in which their pictures are made, should the time not last for all.
         styles: The styles, largest first.
         segmenter: Makes the predictions; None draws labels alone.
-        seconds: When these are over the rest is drawn without predictions, and after as many again not at all.
+        seconds: When these are over the rest is shown without predictions, and after as many again not at all.
 
     Returns:
         The pictures by case, and notes on what is missing.
@@ -54,7 +54,7 @@ def draw_cases(
             unreadable.append((case, str(error)))
     notes = []
     if unreadable:
-        notes.append(Note(f"{len(unreadable)} of {len(cases)} cases cannot be drawn. The first: {unreadable[0][1]}"))
+        notes.append(Note(f"{len(unreadable)} of {len(cases)} cases cannot be shown. The first: {unreadable[0][1]}"))
     without = sum(picture.prediction is None for picture in pictures.values()) if segmenter is not None else 0
     undrawn = len(cases) - len(pictures) - len(unreadable)
     if without or undrawn:
@@ -62,7 +62,7 @@ def draw_cases(
         notes.append(
             Note(
                 f"The time for pictures, {minutes}, lasted for predictions of {len(pictures) - without} of "
-                f"{len(cases)} cases; {without} are drawn with their label alone, {undrawn} not at all.",
+                f"{len(cases)} cases; {without} are shown with their label alone, {undrawn} not at all.",
                 f"hypersort report {shlex.quote(str(model.path))} --minutes {max(2 * seconds / 60, 10):g}",
             )
         )

@@ -33,7 +33,7 @@ def draw_lines(
         model: The model, its preprocessed data at hand.
         styles: The styles, largest first.
         segmenter: Of the fold.
-        plane: Where the latents of the fold are drawn.
+        plane: Where the latents of the fold are shown.
         seconds: A line that was not begun by then is left out.
 
     Returns:
@@ -66,7 +66,7 @@ def _draw_line(
     segmenter: FoldSegmenter,
     plane: LatentPlane,
     case: str,
-    drawn: Callable[[], object],
+    segmented: Callable[[], object],
 ) -> StyleLine:
     fold, manager = segmenter.fold, model.planned.label_manager
     start, end = (style.folds[fold.name].coordinates for style in styles)
@@ -74,7 +74,7 @@ def _draw_line(
 
     def segment(latent: np.ndarray) -> tuple[torch.Tensor, np.ndarray]:
         logits = segmenter.logits(image, latent)
-        drawn()
+        segmented()
         return logits, np.asarray(manager.convert_logits_to_segmentation(logits))
 
     first, last = segment(latents[0]), segment(latents[-1])

@@ -44,7 +44,7 @@ def shown_styles(model: ModelFolder) -> tuple[tuple[ShownStyle, ...], list[Note]
     }
     if outdated:
         which = ", ".join(sorted(outdated))
-        notes.append(Note(f"Styles found in another checkpoint of fold {which} are not drawn there.", command))
+        notes.append(Note(f"Styles found in another checkpoint of fold {which} are not shown there.", command))
     return tuple(styles), notes
 
 

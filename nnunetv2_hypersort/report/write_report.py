@@ -32,8 +32,8 @@ def write_report(
     """Write one HTML file that shows the latents, styles and cases of a model, and loads nothing.
 
     Styles are those that `hypersort styles` found, the order of the cases is that of `hypersort rank`; neither is run
-    here. Without styles the latents are grouped as `hypersort styles` would do it. What cannot be drawn is named on the
-    page, and the rest is drawn.
+    here. Without styles the latents are grouped as `hypersort styles` would do it. What cannot be shown is named on the
+    page, and the rest is shown.
 
     Args:
         model: The trained-model folder, or the opened model (then `folds` and `checkpoint_name` do not count).
@@ -42,12 +42,12 @@ def write_report(
         metadata: A CSV with a column `case`, and columns by which the cases can be coloured.
         folds: See `ModelFolder.open`.
         checkpoint_name: See `ModelFolder.open`.
-        minutes: Time for predictions to draw; when it is over, cases are drawn with their label alone. 0 draws no
+        minutes: Time for predictions; when it is over, cases are shown with their label alone. 0 makes no
             slices.
         device: `cpu`, `cuda` or another device of PyTorch.
 
     Returns:
-        The files, the page first, and notes on what could not be drawn.
+        The files, the page first, and notes on what could not be shown.
 
     Raises:
         HyperSORTError: The minutes are negative or no number, the model cannot be opened, a table is damaged, or the

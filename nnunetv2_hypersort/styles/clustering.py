@@ -46,7 +46,7 @@ class FoldClusters:
 
     Attributes:
         fold: Name of the fold.
-        clusters: For each training case that was drawn the number of its cluster, counted from 0; -1 for a case of no
+        clusters: For each training case that was visited the number of its cluster, counted from 0; -1 for a case of no
             cluster.
         medoids: For each cluster the case in its middle.
     """
@@ -57,7 +57,7 @@ class FoldClusters:
 
     @classmethod
     def find(cls, record: FoldRecord) -> "FoldClusters":
-        """Cluster the latents of a fold; a case that was never drawn has none and is left out."""
+        """Cluster the latents of a fold; a case that was never visited has none and is left out."""
         rows = np.flatnonzero(record.visits > 0)
         cases = [record.case_ids[row] for row in rows]
         if not cases:

@@ -36,9 +36,9 @@ def style_latent(
     """The latent of a cluster's medoid, or one further from the other clusters that leaves out what its cases do.
 
     What an annotation style leaves out hardly weighs in nnU-Net's loss: the Dice of a label that is not there has next
-    to no gradient, so cross-entropy alone removes what the network still draws of it, and the last stray voxels weigh
+    to no gradient, so cross-entropy alone removes what the network still segments, and the last stray voxels weigh
     little there. So where nearly none of the cases nearest to the medoid has a label that most cases of other clusters
-    have, and the medoid's network draws it, latents further along the line from the other clusters through the medoid
+    have, and the medoid's network has it, latents further along the line from the other clusters through the medoid
     are tried, and the one is taken whose Dice with the labels of these cases is best. A label that only one of the two
     has counts as 0.
 
@@ -104,7 +104,7 @@ def _shares(model: ModelFolder, cases: Sequence[str], labels: Sequence[str]) -> 
 def _compare(
     segmenter: FoldSegmenter, cases: Sequence[str], latent: np.ndarray, absent: Sequence[str]
 ) -> tuple[float, bool]:
-    """Mean Dice of the cases with their labels, and whether a label that should be absent is drawn in any of them."""
+    """Mean Dice of the cases with their labels, and whether a label that should be absent is in any of them."""
     model = segmenter.model
     scores, draws = [], False
     for case in cases:
@@ -113,7 +113,7 @@ def _compare(
         segmentation = segmenter.segment_preprocessed(image, latent)
         ignore = model.planned.label_manager.ignore_label
         dice = mean_dice(dice_per_label(segmentation, image.segmentation, model.labels, ignore))
-        # Nothing is there, and nothing is drawn.
+        # Nothing is there, and nothing is segmented.
         scores.append(1.0 if np.isnan(dice) else dice)
         draws |= any(np.isin(segmentation, model.labels[name]).any() for name in absent)
     return float(np.mean(scores)), draws

@@ -91,8 +91,8 @@ class CaseGradients(nn.Module):
             dim: Number of coordinates of a latent.
 
         Returns:
-            Latents, shape (cases, dim), with a root mean square of one over the cases that were drawn; a case that was
-            never drawn is at zero. And the directions, shape (dim, size): `latents @ directions` are offsets to the
+            Latents, shape (cases, dim), with a root mean square of one over the cases that were visited; one that
+            never was is at zero. And the directions, shape (dim, size): `latents @ directions` are offsets to the
             affine parameters, with a root mean square of 0.25 beside parameters that start at one and zero.
         """
         drawn = self.counts > 0

@@ -17,7 +17,7 @@ class LatentTable(nn.Module):
     """The latents of the training cases, with the state of their optimiser, visits, losses and history.
 
     Latents are buffers, not parameters: weight decay, gradient clipping and gradient averaging of the network cannot
-    reach them. A row carries its own Adam state and is stepped only when its case was drawn, as in the publication,
+    reach them. A row carries its own Adam state and is stepped only when its case was visited, as in the publication,
     which gives each case an Adam of its own; so a case that joins or leaves takes all of its state along. Everything
     is tensors in the state dict, so a checkpoint of the network holds the table, whatever its size.
 
@@ -64,8 +64,8 @@ class LatentTable(nn.Module):
 
         Args:
             case_ids: The training cases, each once.
-            init_std: Standard deviation of the normal distribution a new latent is drawn from.
-            seed: Makes a new latent depend on the seed and its case id alone; None draws from torch's generator.
+            init_std: Standard deviation of the normal distribution a new latent is sampled from.
+            seed: Makes a new latent depend on the seed and its case id alone; None takes it from torch's generator.
 
         Returns:
             The ids that joined and the ids that left.
@@ -109,7 +109,7 @@ class LatentTable(nn.Module):
         betas: tuple[float, float],
         eps: float = 1e-8,
     ) -> None:
-        """Take one Adam step (Kingma and Ba 2015, algorithm 1) in the rows of the cases that were drawn.
+        """Take one Adam step (Kingma and Ba 2015, algorithm 1) in the rows of the cases that were visited.
 
         A row that occurs several times is stepped once, with the sum of its gradients. A row whose gradient is not
         finite (half precision overflows now and then) is left as it is. Visits are not counted here: during a warm-up

@@ -68,7 +68,7 @@ function buildSchemes() {
     if (column.numbers) add(column.name, column.numbers, column);
     else list.push(byCategory(column.name, column.categories, column.codes, "not given", column));
   }
-  // A training that never drew a case has no loss yet.
+  // A training that never visited a case has no loss yet.
   return list.length ? list : [byCategory("Nothing", [], DATA.cases.map(() => -1), "case")];
 }
 

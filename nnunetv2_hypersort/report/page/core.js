@@ -64,7 +64,7 @@ function plotLayout(axes, more = {}) {
     font: { family: getComputedStyle(document.body).fontFamily, color: cssColour("text"), size: 13 },
     margin: narrow.matches ? { l: 38, r: 6, t: 8, b: 40 } : { l: 52, r: 12, t: 12, b: 46 },
     xaxis: axis(axes[0]),
-    // Distances mean the same in both directions, so they are drawn so.
+    // Distances mean the same in both directions, so they are shown so.
     yaxis: flat ? { visible: false, fixedrange: true } : { ...axis(axes[1]), scaleanchor: "x" },
     hovermode: "closest",
     hoverdistance: 24,

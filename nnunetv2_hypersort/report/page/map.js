@@ -8,7 +8,7 @@ function foundRows() {
 
 function mapTraces() {
   const fold = DATA.folds[chosen.fold];
-  // The worst cases come first in the data and are drawn last, on top.
+  // The worst cases come first in the data and are put down last, on top.
   const places = [...fold.cases.keys()].filter((place) => isShown(fold.cases[place])).reverse();
   const looks = places.map((place) => lookOf(fold.cases[place]));
   const found = foundRows();

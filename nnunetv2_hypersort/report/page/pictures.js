@@ -1,6 +1,6 @@
 // Slices with contours, what is known of a case, the box that follows the pointer, and a case in large.
 function frame(picture, paths) {
-  if (!picture) return make("div", { class: "frame empty" }, "not drawn");
+  if (!picture) return make("div", { class: "frame empty" }, "no picture");
   const size = { width: picture.width, height: picture.height };
   const svg = makeSvg("svg", { viewBox: `0 0 ${size.width} ${size.height}`, "aria-hidden": "true" });
   svg.append(makeSvg("image", { href: picture.image, preserveAspectRatio: "none", ...size }));

@@ -184,7 +184,7 @@ class BaseTrainer(CheckedSplits, SafeCheckpoints):
         self._clear_unfinished_files()
 
     def on_epoch_start(self) -> None:
-        """Reseed if a seed is set, so that a continued training draws what an uninterrupted one would.
+        """Reseed if a seed is set, so that a continued training samples what an uninterrupted one would.
 
         Raises:
             HyperSORTError: Another fold of this model has begun with other settings.

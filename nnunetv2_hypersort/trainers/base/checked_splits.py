@@ -32,7 +32,7 @@ class CheckedSplits(nnUNetTrainer):  # type: ignore[misc]  # nnU-Net is not type
         for part, cases in split.items():
             if repeated(cases):
                 self.print_to_log_file(
-                    f"WARNING: {where}: `{part}` has {', '.join(repeated(cases)[:5])} more than once, which is drawn "
+                    f"WARNING: {where}: `{part}` has {', '.join(repeated(cases)[:5])} more than once, which is visited "
                     f"as often."
                 )
         return split["train"], split["val"]

@@ -7,7 +7,7 @@ from torch import distributed as dist
 def gather_over_ranks(
     rows: torch.Tensor, values: torch.Tensor, global_batch_size: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Collect what each process has for the cases it drew, so that all take the same latent step.
+    """Collect what each process has for the cases it visited, so that all take the same latent step.
 
     Each process averages its loss over its own samples, and DistributedDataParallel averages over processes: what the
     joint batch would give is the values divided by their number.

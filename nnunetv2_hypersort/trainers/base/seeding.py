@@ -8,7 +8,7 @@ import torch
 
 
 def seed_process(seed: int | None, epoch: int, rank: int) -> None:
-    """Seed all random numbers of this process, so that a continued training draws what an uninterrupted one would.
+    """Seed all random numbers of this process, so that a continued training samples what an uninterrupted one would.
 
     Args:
         seed: The seed of the training; None leaves everything as it is.
@@ -19,7 +19,7 @@ def seed_process(seed: int | None, epoch: int, rank: int) -> None:
         return
     stream = np.random.SeedSequence([seed, epoch, rank]).generate_state(3)
     random.seed(int(stream[0]))
-    np.random.seed(int(stream[1]))  # noqa: NPY002  # nnU-Net's data loaders draw from NumPy's global generator
+    np.random.seed(int(stream[1]))  # noqa: NPY002  # nnU-Net's data loaders take from NumPy's global generator
     torch.manual_seed(int(stream[2]))
 
 

@@ -35,7 +35,7 @@ class LatentSchedule:
 
     @property
     def visits_per_step(self) -> float:
-        """How often a step draws a case, on average."""
+        """How often a step visits a case, on average."""
         return float(self.batch_size / self.case_count)
 
     @property
@@ -46,7 +46,7 @@ class LatentSchedule:
 
     @property
     def settling_steps(self) -> float:
-        """Steps after which latents that are drawn as often as the average stand still, the warm-up included."""
+        """Steps after which latents that are visited as often as the average stand still, the warm-up included."""
         warm_up = self.warm_up_steps if self.chosen.start is LatentStart.SPECTRAL else 0.0
         return warm_up + max(self.chosen.settling_visits / self.visits_per_step, SHORTEST_SETTLING)
 

@@ -35,9 +35,9 @@ def write_run_files(
 def write_latents(folder: str | os.PathLike[str], table: LatentTable, *, epoch: int) -> None:
     """Write `latents.csv`: one row per training case.
 
-    Columns: `case`, the coordinates `z_0`, `z_1`, ..., `visits` (how often the case was drawn), `loss` (running mean of
-    nnU-Net's Dice + cross-entropy at full resolution, without the L1 norm of the latent; empty before the first visit)
-    and `epoch` (the number of epochs finished).
+    Columns: `case`, the coordinates `z_0`, `z_1`, ..., `visits` (how often the case was visited), `loss` (running mean
+    of nnU-Net's Dice + cross-entropy at full resolution, without the L1 norm of the latent; empty before the first
+    visit) and `epoch` (the number of epochs finished).
     """
     values, visits, losses = table.values.tolist(), table.visits.tolist(), table.loss.tolist()
     write_table(

@@ -158,4 +158,4 @@ class HyperSORTTrainerDiceTopK10Loss(HyperSORTTrainer, nnUNetTrainerDiceTopK10Lo
 
 
 class HyperSORTTrainer_probabilisticOversampling(HyperSORTTrainer, nnUNetTrainer_probabilisticOversampling):
-    """Each patch has its own chance to be drawn around foreground."""
+    """Each patch has its own chance to be sampled around foreground."""
