@@ -23,22 +23,22 @@ class Description:
     Attributes:
         name: Name of the data set.
         description: One sentence.
-        reference: Where it was published.
-        licence: Licence of this release.
-        release: Release of the data set.
         channel_name: Name of the image channel; "CT" makes nnU-Net use CT normalisation, all others z-score.
+        licence: Licence of this release.
+        reference: Where it was published.
+        release: Release of the data set.
     """
 
     name: str
     description: str
-    reference: str
-    licence: str
-    release: str
     channel_name: str
+    licence: str
+    reference: str
+    release: str
 
 
 def write_dataset_json(
-    folder: Path, description: Description, labels: LabelPlan, case_count: int, reader: str | None
+    folder: Path, description: Description, labels: LabelPlan, training_cases: int, reader: str | None
 ) -> None:
     """Write nnU-Net's dataset.json.
 
@@ -46,14 +46,18 @@ def write_dataset_json(
         folder: The dataset folder.
         description: What it says about the data.
         labels: The labels.
-        case_count: Number of images in imagesTr.
+        training_cases: Number of images in imagesTr.
         reader: nnU-Net reader/writer class that must be used, or None for nnU-Net's choice.
     """
     content: dict[str, Any] = {
-        **{key: value for key, value in vars(description).items() if key != "channel_name"},
+        "name": description.name,
+        "description": description.description,
+        "reference": description.reference,
+        "licence": description.licence,
+        "release": description.release,
         "channel_names": {"0": description.channel_name},
         "labels": labels.dataset_labels(),
-        "numTraining": case_count,
+        "numTraining": training_cases,
         "file_ending": ".nii.gz",
     }
     if reader is not None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 from nnunetv2_hypersort.evaluation.case_scores import StructureScores, compute_case_scores
 from nnunetv2_hypersort.evaluation.cases import Case
@@ -11,6 +10,17 @@ from nnunetv2_hypersort.evaluation.surface import is_monai_installed
 from nnunetv2_hypersort.files.workers import run_jobs
 from nnunetv2_hypersort.images.labels import LabelTable
 from nnunetv2_hypersort.images.reading import ImageReader
+
+
+@dataclass(frozen=True)
+class CaseJob:
+    """One case to be scored, and what is needed for it."""
+
+    case: Case
+    labels: LabelTable
+    reader: ImageReader
+    nsd_tolerances: tuple[float, ...]
+    check_only: bool
 
 
 @dataclass
@@ -55,12 +65,15 @@ def score_cases(
     # Dictionaries serve as ordered sets: the header and the content of a broken file give the same sentence.
     problems = dict.fromkeys(check_grids(cases, reader))
     results = [CaseResult() for _ in cases]
+
+    def make_job(index: int) -> CaseJob:
+        return CaseJob(cases[index], labels, reader, tuple(nsd_tolerances), check_only=bool(problems))
+
     for index, result in run_jobs(
-        partial(score_case, labels=labels, reader=reader, nsd_tolerances=nsd_tolerances),
-        # By then it is known whether a case before had a problem.
-        ((case, bool(problems)) for case in cases),
+        score_case,
+        map(make_job, range(len(cases))),
         total=len(cases),
-        name=lambda job: job[0].name,
+        name=lambda job: job.case.name,
         processes=num_processes,
         description="evaluate",
         progress=progress,
@@ -75,25 +88,22 @@ def score_cases(
     return scores, all(result.has_surfaces for result in results), remarks
 
 
-def score_case(
-    job: tuple[Case, bool], *, labels: LabelTable, reader: ImageReader, nsd_tolerances: Sequence[float]
-) -> CaseResult:
-    """Read the files of a case and, unless they are only to be checked (the second part), score each prediction."""
-    case, check_only = job
-    files = CaseReader(case, labels, reader)
+def score_case(job: CaseJob) -> CaseResult:
+    """Read the files of a case and, unless they are only to be checked, score each prediction."""
+    reader = CaseReader(job.case, job.labels, job.reader)
     # Asked here, in the worker, so that the main process need not wait for PyTorch.
-    surfaces = not check_only and is_monai_installed()
+    surfaces = not job.check_only and is_monai_installed()
     scores = [
         compute_case_scores(
             pair.reference,
             pair.prediction,
-            labels=labels,
+            labels=job.labels,
             spacing=pair.spacing,
-            nsd_tolerances=nsd_tolerances,
+            nsd_tolerances=job.nsd_tolerances,
             diagonal=pair.diagonal,
             surfaces=surfaces,
         )
-        for pair in files.read_pairs()
-        if not check_only
+        for pair in reader.read_pairs()
+        if not job.check_only
     ]
-    return CaseResult(scores, surfaces, files.problems, files.remarks)
+    return CaseResult(scores, surfaces, reader.problems, reader.remarks)
