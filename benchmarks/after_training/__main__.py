@@ -19,14 +19,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from benchmarks.after_training import cleaned, five_folds, measures
 from benchmarks.after_training.harmonised import harmonised
 from benchmarks.after_training.tables import markdown
+from benchmarks.nnunet_runs.campaign import write_results
 from benchmarks.nnunet_runs.queue import Job, run_queue
-from benchmarks.nnunet_runs.tables import write_tables
-from benchmarks.nnunet_runs.workplace import REPOSITORY, Workplace
+from benchmarks.nnunet_runs.workplace import Workplace
 from benchmarks.style_recovery.one_run import is_finished
 from benchmarks.style_recovery.protocol import Method
 from benchmarks.style_recovery.results import as_json
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.files import write_json
 
 NAME = "working_with_styles"
 
@@ -106,14 +105,7 @@ def _measure(workplace: Workplace, config: str, *, publish: bool) -> None:
             "cleaning": measures.cleaning(workplace, config),
         }
     )
-    places = [(workplace.folder / f"{NAME}.json", workplace.folder / f"{NAME}.md")]
-    if publish:
-        results_folder = REPOSITORY / "benchmarks" / "results"
-        places.append((results_folder / f"{NAME}.json", REPOSITORY / "docs" / f"{NAME}.md"))
-    for json_file, document in places:
-        write_json(json_file, results)
-        write_tables(document, markdown(results))
-        print(f"Results: {json_file}   tables: {document}")
+    write_results(workplace, NAME, results, markdown(results), publish=publish)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """Training again without the cases that `hypersort rank` flags: HyperSORT and plain nnU-Net, as long as before."""
 
-import argparse
 import json
 import os
 import shutil
 from pathlib import Path
 
+from benchmarks.nnunet_runs.campaign import compute_named
 from benchmarks.nnunet_runs.training import train
 from benchmarks.nnunet_runs.workplace import CONFIGURATION_3D, PLANS, Workplace
 from benchmarks.style_recovery import held_out
@@ -81,16 +81,5 @@ def compute(workplace: Workplace, run: Run) -> None:
     write_json(scores_file(workplace, run), {style: scores[latent][style] for style, latent in latents.items()})
 
 
-def main() -> None:
-    """Compute one run in this process."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", help="of the run that is made again")
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--config", required=True)
-    args = parser.parse_args()
-    runs = {run.name: run for run in cleaned_runs(args.config)}
-    compute(Workplace(args.work), runs[args.name])
-
-
 if __name__ == "__main__":
-    main()
+    compute_named(__doc__, lambda args: cleaned_runs(args.config), compute)

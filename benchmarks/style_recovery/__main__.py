@@ -15,6 +15,7 @@ import os
 import sys
 from collections.abc import Sequence
 from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 
 # Before numpy: the trainings need all cores, and the matrices here are small.
@@ -22,8 +23,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from tqdm import tqdm
 
+from benchmarks.nnunet_runs.campaign import campaign_arguments, own_process, write_results
 from benchmarks.nnunet_runs.queue import Job, run_queue
-from benchmarks.nnunet_runs.tables import write_tables
 from benchmarks.nnunet_runs.workplace import REPOSITORY, Workplace
 from benchmarks.style_recovery.clusters import agreement
 from benchmarks.style_recovery.datasets import needed_datasets, prepare, read_truth
@@ -34,31 +35,19 @@ from benchmarks.style_recovery.records import read_training
 from benchmarks.style_recovery.results import collect, mask_statistics_file
 from benchmarks.style_recovery.tables import markdown
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.files import write_json
 from nnunetv2_hypersort.styles.clustering import find_clusters
 
-JSON_NAME = "style_recovery.json"
-FIGURE_NAME = "style_recovery.png"
-DOCUMENT_NAME = "style_recovery.md"
+NAME = "style_recovery"
 
 
 def main() -> None:
     """Prepare the data, compute what is missing, write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", type=Path, required=True, help="the Decathlon's Task04_Hippocampus")
-    parser.add_argument("--work", type=Path, required=True, help="folder for everything that is made; about 2 GB")
-    parser.add_argument("--config", default="default", help="settings of HyperSORT: a YAML file or a shipped config")
-    parser.add_argument("--only", default="*", metavar="GLOB", help="compute only runs whose name matches")
-    parser.add_argument("--jobs", type=int, default=2, help="runs at once, each with one thread")
     parser.add_argument("--list", action="store_true", help="list the runs and say which are finished, then stop")
-    parser.add_argument("--dry-run", action="store_true", help="a few cases and steps, to see that everything works")
-    parser.add_argument("--publish", action="store_true", help="also write the results into the repository")
-    args = parser.parse_args()
-    if args.publish and args.dry_run:
-        parser.error("--dry-run gives no results to publish")
+    args = campaign_arguments(parser)
     protocol = DRY_RUN if args.dry_run else FULL
-    config = str(Path(args.config).resolve()) if Path(args.config).is_file() else args.config
-    runs = plan_runs(protocol, config)
+    runs = plan_runs(protocol, args.config)
     chosen = [run for run in runs if fnmatch(run.name, args.only)]
     workplace = Workplace(args.work)
     if args.list:
@@ -71,7 +60,7 @@ def main() -> None:
             for mixture, seed in tqdm(needed_datasets(chosen), desc="datasets", disable=not sys.stderr.isatty()):
                 prepare(workplace, args.task.resolve(), mixture, seed, protocol)
             try:
-                _compute(workplace, chosen, protocol, config, args.jobs, lock)
+                _compute(workplace, chosen, protocol, args.config, args.jobs, lock)
             finally:
                 # What is there is worth a table, also after a failed run or an interruption.
                 _write(workplace, runs, protocol, publish=args.publish)
@@ -83,16 +72,10 @@ def _compute(
     workplace: Workplace, runs: Sequence[Run], protocol: Protocol, config: str, workers: int, lock: int
 ) -> None:
     missing = {run.name: run for run in runs if not is_finished(workplace, run)}
-    options = ["--work", str(workplace.folder), "--config", config, *(["--dry-run"] if protocol is DRY_RUN else [])]
+    module, dry_run = "benchmarks.style_recovery.one_run", protocol is DRY_RUN
     jobs = [
-        Job(
-            name,
-            (sys.executable, "-m", "benchmarks.style_recovery.one_run", name, *options),
-            workplace.environment(name),
-            run.epochs,
-            run.epochs * protocol.iterations,
-        )
-        for name, run in missing.items()
+        own_process(module, run, run.epochs * protocol.iterations, workplace, config, dry_run=dry_run)
+        for run in missing.values()
     ]
     jobs += _mask_statistics_jobs(workplace, runs, protocol)
 
@@ -128,16 +111,8 @@ def _mask_statistics_jobs(workplace: Workplace, runs: Sequence[Run], protocol: P
 
 def _write(workplace: Workplace, runs: Sequence[Run], protocol: Protocol, *, publish: bool) -> None:
     results = collect(workplace, runs, protocol)
-    tables = markdown(results)
-    places = [(workplace.folder / JSON_NAME, workplace.folder / DOCUMENT_NAME, workplace.folder / FIGURE_NAME)]
-    if publish:
-        docs = REPOSITORY / "docs"
-        places.append((REPOSITORY / "benchmarks" / "results" / JSON_NAME, docs / DOCUMENT_NAME, docs / FIGURE_NAME))
-    for json_file, document, figure in places:
-        write_json(json_file, results)
-        write_tables(document, tables)
-        draw_trajectories(workplace, runs, results, figure)
-        print(f"Results: {json_file}   tables: {document}   figure: {figure}")
+    draw = partial(draw_trajectories, workplace, runs, results)
+    write_results(workplace, NAME, results, markdown(results), publish=publish, draw=draw)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
 """Compute one run in a process of its own: train, predict the held-out cases, write the records."""
 
-import argparse
 import os
 import shutil
-from pathlib import Path
 
+from benchmarks.nnunet_runs.campaign import compute_named
 from benchmarks.nnunet_runs.record import TrainingRecord, read_json
 from benchmarks.nnunet_runs.training import train
 from benchmarks.nnunet_runs.workplace import CONFIGURATION_3D, Workplace
@@ -88,17 +87,5 @@ def compute(workplace: Workplace, run: Run) -> None:
         write_json(file, done)
 
 
-def main() -> None:
-    """Find the run by its name and compute it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name")
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--config", required=True)
-    parser.add_argument("--dry-run", action="store_true")
-    args = parser.parse_args()
-    runs = {run.name: run for run in plan_runs(DRY_RUN if args.dry_run else FULL, args.config)}
-    compute(Workplace(args.work), runs[args.name])
-
-
 if __name__ == "__main__":
-    main()
+    compute_named(__doc__, lambda args: plan_runs(DRY_RUN if args.dry_run else FULL, args.config), compute)
