@@ -2,7 +2,7 @@
 
 import argparse
 
-from nnunetv2_hypersort.cli.common_arguments import add_model_arguments, model_options
+from nnunetv2_hypersort.cli.common_arguments import add_model_arguments
 
 _SHOWN = 20
 
@@ -40,15 +40,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Rank and print the flagged cases."""
+    from nnunetv2_hypersort.nnunet.devices import usable_device
     from nnunetv2_hypersort.ranking.rank import rank_cases
 
     ranking = rank_cases(
         args.model,
+        folds=args.f,
+        checkpoint_name=args.chk,
         threshold=args.threshold,
         ignore_mask=args.ignore_mask,
         exclude=args.exclude,
         predict=not args.no_predictions,
-        **model_options(args),
+        device=usable_device(args.device),
     )
     for fold, words in ranking.provisional.items():
         print(f"PROVISIONAL: fold {fold} is at {words}.")
