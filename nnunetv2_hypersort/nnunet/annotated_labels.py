@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.images.crops import find_foreign_values
-from nnunetv2_hypersort.images.labels import LabelTable, Structure, as_tuple
+from nnunetv2_hypersort.images.labels import LabelTable, LabelValues, Structure, as_tuple
 
 KEY = "annotated_labels"
 SETS_KEY = "annotated_label_sets"
@@ -87,6 +87,13 @@ class AnnotatedLabels:
         """The structures that a case is not annotated for, in the order of `table.structures`."""
         known = self.names_of(case)
         return tuple(name for name in self._all if name not in known)
+
+    def targets_of(self, case: str) -> dict[str, LabelValues]:
+        """The part of `table.targets` that a case is annotated for."""
+        if case not in self.listed:
+            return self.table.targets
+        known = [s.values for s in self.table.structures if s.name in self.listed[case]]
+        return {name: value for name, value in self.table.targets.items() if as_tuple(value) in known}
 
     def flags_of(self, case: str) -> tuple[bool, ...]:
         """For each of `table.structures` whether a case is annotated for it."""

@@ -14,7 +14,7 @@ def known_scores(summary: Mapping[str, Any], annotated: AnnotatedLabels, file_en
     """A summary in which what is not known is not-a-number, and means are over what is known.
 
     Args:
-        summary: Content of a summary.json, each case of which is named by its reference file.
+        summary: Content of a summary.json, or what nnU-Net makes it of; each case is named by its reference file.
         annotated: What the cases are annotated for.
         file_ending: Ending of the label files, with its dot.
 
@@ -28,7 +28,7 @@ def known_scores(summary: Mapping[str, Any], annotated: AnnotatedLabels, file_en
         case_id = os.path.basename(entry["reference_file"]).removesuffix(file_ending)
         unknown = {keys[name] for name in annotated.unknown_of(case_id)}
         metrics = {
-            key: dict.fromkeys(values, math.nan) if key in unknown else values
+            key: dict.fromkeys(values, math.nan) if str(key) in unknown else values
             for key, values in entry["metrics"].items()
         }
         per_case.append({**entry, "metrics": metrics})
@@ -36,7 +36,7 @@ def known_scores(summary: Mapping[str, Any], annotated: AnnotatedLabels, file_en
         key: {name: _mean([entry["metrics"][key][name] for entry in per_case]) for name in values}
         for key, values in summary["mean"].items()
     }
-    structures = [key for key in mean if key != "0"]
+    structures = [key for key in mean if str(key) != "0"]
     foreground = {name: _mean([mean[key][name] for key in structures]) for name in summary["foreground_mean"]}
     return {**summary, "metric_per_case": per_case, "mean": mean, "foreground_mean": foreground}
 
