@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from nnunetv2.training.logging.nnunet_logger import MetaLogger
-from tiny_datasets import MODES, PARTIAL, prepare
+from tiny_datasets import MODES, PARTIAL, PARTIAL_CASCADE, prepare
 from tiny_nnunet import TinyNNUNet
 
 
@@ -40,7 +40,7 @@ def tiny_dataset(_in_process: None, tmp_path_factory: pytest.TempPathFactory) ->
     """Prepare the dataset of a mode at first use; returns the folder of nnU-Net's folders and the dataset's name."""
     base = tmp_path_factory.mktemp("tiny")
     names: dict[str, str] = {}
-    modes = {**MODES, **PARTIAL}
+    modes = {**MODES, **PARTIAL, **PARTIAL_CASCADE}
 
     def dataset(mode: str) -> tuple[Path, str]:
         if mode not in names:

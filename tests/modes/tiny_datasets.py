@@ -65,8 +65,9 @@ MODES = {
 BALL, CORE = ("case_0", "case_2"), ("case_3", "case_5")
 """Cases that are annotated for one label only; case_0 is a validation case of fold 0, case_5 of fold 1."""
 
+ANNOTATED = {case: ["ball"] if case in BALL else ["core"] for case in (*BALL, *CORE)}
 PARTIAL = {
-    "partial": Mode(annotated={case: ["ball"] if case in BALL else ["core"] for case in (*BALL, *CORE)}),
+    "partial": Mode(annotated=ANNOTATED),
     "partial_regions_ignore": Mode(
         labels={**REGIONS, "ignore": 3},
         region_order=(1, 2),
@@ -74,6 +75,8 @@ PARTIAL = {
     ),
 }
 """Data sets whose cases are annotated for other labels; no modes of nnU-Net's."""
+
+PARTIAL_CASCADE = {"partial_cascade": Mode("3d_cascade_fullres", annotated=ANNOTATED)}
 
 
 def prepare(base: Path, number: int, mode: Mode) -> str:

@@ -8,9 +8,6 @@ import torch
 
 from nnunetv2_hypersort.nnunet.annotated_labels import AnnotatedLabels
 
-NOT_COUNTED = -100
-"""PyTorch's own `ignore_index`."""
-
 
 @dataclass(frozen=True)
 class Channels:
@@ -23,8 +20,6 @@ class Channels:
         scored: Shape (channels,), bool: the same with the structures that no training case is annotated for.
         kept: Shape (k,), int64: classes that stand for themselves, the background not among them.
         merged: Shape (m,), int64: the background and the classes that may hide in it.
-        targets: Shape (values,), int64: by label value its place among (background, *kept), `NOT_COUNTED` for the
-            ignore label and for classes that the case is not annotated for.
         foreign: Shape (values,), bool: label values that the case is not annotated for.
         whole: Whether every class stands for itself.
     """
@@ -33,7 +28,6 @@ class Channels:
     scored: torch.Tensor
     kept: torch.Tensor
     merged: torch.Tensor
-    targets: torch.Tensor
     foreign: torch.Tensor
     whole: bool
 
@@ -115,21 +109,16 @@ class BatchAnnotation:
         first = 0 if self.has_regions else 1
         kept = [index for index, own in enumerate(scored, start=first) if own]
         merged = [] if self.has_regions else [0, *(i for i, own in enumerate(scored, start=1) if not own)]
-        targets, foreign = [NOT_COUNTED] * (max(table.values) + 1), [False] * (max(table.values) + 1)
-        targets[0] = 0
+        foreign = [False] * (max(table.values) + 1)
         if not self.has_regions:
             for structure, flag in zip(table.structures, flags, strict=True):
-                (value,) = structure.values
-                foreign[value] = not flag
-                if flag:
-                    targets[value] = kept.index(value) + 1
+                foreign[structure.values[0]] = not flag
         background = [False] * first
         return Channels(
             known=torch.tensor([*background, *flags], device=device),
             scored=torch.tensor([*background, *scored], device=device),
             kept=torch.tensor(kept, dtype=torch.int64, device=device),
             merged=torch.tensor(merged, dtype=torch.int64, device=device),
-            targets=torch.tensor(targets, device=device),
             foreign=torch.tensor(foreign, device=device),
             whole=all(flags),
         )
