@@ -267,13 +267,22 @@ def _list_cases(
         image, files, row = folders[name] / IMAGES[modality], masks[name], table.rows.get(name, {})
         missing = tuple(structure for structure in plan.targets if structure not in files)
         faults = [*_split_problems(name, table), *_file_problems(name, image, files, missing, options.allow_missing)]
+        whole = plan.names_without(missing)
+        if missing and not faults and not whole:
+            what = f"has no file for {_some(missing)}, so it is annotated for none of the labels"
+            faults.append(Problem(name, f"{name}/{MASKS}", what, "leave the case out with --skip-bad"))
         problems += faults
         if faults:
             continue
         split = row.get("split", "").casefold()
         if not split and table.rows:
             unplaced.append(name)
-        chosen = tuple(MaskFile(files[key], target) for key, target in plan.targets.items() if key in files)
+        # A label of several classes that lacks one of them is unknown: the others would be only a part of it.
+        chosen = tuple(
+            MaskFile(files[key], target)
+            for key, target in plan.targets.items()
+            if key in files and plan.names[target - 1] in whole
+        )
         metadata = {column: value for column, value in row.items() if column != "split"}
         cases.append(
             SourceCase(

@@ -88,7 +88,7 @@ def prepare(workplace: Workplace, task: Path, mixture: Mixture, seed: int, proto
         _convert(workplace, task, protocol.cases)
     if not (workplace.preprocessed / SOURCE_DATASET / SPLITS).exists():
         _plan(workplace)
-        _preprocess(workplace, SOURCE_DATASET)
+        preprocess(workplace, SOURCE_DATASET)
     if mixture.spec is None:
         return
     dataset = dataset_name(mixture, seed)
@@ -96,8 +96,8 @@ def prepare(workplace: Workplace, task: Path, mixture: Mixture, seed: int, proto
     if not (folder / SPLITS).exists():
         source, raw = workplace.raw / SOURCE_DATASET, workplace.raw / dataset
         perturb_dataset(source, raw, mixture.spec, seed=seed, all_styles=True, processes=PROCESSES, progress=False)
-        _copy_plans(workplace, dataset)
-        _preprocess(workplace, dataset)
+        copy_plans(workplace, dataset)
+        preprocess(workplace, dataset)
     if seed == protocol.seeds[0] and not (workplace.preprocessed / parts_name(dataset) / SPLITS).exists():
         _split_parts(workplace, dataset, mixture)
 
@@ -164,7 +164,8 @@ def _plans(workplace: Workplace, dataset: str) -> dict[str, Any]:
     return plans
 
 
-def _copy_plans(workplace: Workplace, dataset: str) -> None:
+def copy_plans(workplace: Workplace, dataset: str) -> None:
+    """Give a dataset the plans of the source, and the dataset.json of its raw data, or of the source without any."""
     # As nnUNetv2_move_plans_between_datasets does. What the plans say of intensities is of the labels as drawn, but
     # nnU-Net uses that for CT only.
     source, target = workplace.preprocessed / SOURCE_DATASET, workplace.preprocessed / dataset
@@ -175,12 +176,17 @@ def _copy_plans(workplace: Workplace, dataset: str) -> None:
     write_json(target / f"{PLANS}.json", {**_plans(workplace, SOURCE_DATASET), "dataset_name": dataset})
 
 
-def _preprocess(workplace: Workplace, dataset: str) -> None:
+def preprocess(workplace: Workplace, dataset: str) -> None:
+    """Preprocess a dataset that has plans, and write nnU-Net's split, which says that the dataset is complete.
+
+    Raises:
+        HyperSORTError: nnU-Net's command failed.
+    """
     from nnunetv2.utilities.crossval_split import generate_crossval_split
 
     number = str(int(dataset[7:10]))
     workplace.command("nnUNetv2_preprocess", "-d", number, "-c", CONFIGURATION_3D, "-np", str(PROCESSES))
-    # The split that nnU-Net would make at the first training. Written last: it says that the dataset is complete.
+    # The split that nnU-Net would make at the first training.
     cases = sorted(open_dataset(workplace.raw / dataset).cases)
     write_json(workplace.preprocessed / dataset / SPLITS, generate_crossval_split(cases, seed=12345, n_splits=5))
 
@@ -197,7 +203,7 @@ def _split_parts(workplace: Workplace, dataset: str, mixture: Mixture) -> None:
     name = parts_name(dataset)
     folder = workplace.preprocessed / name
     shutil.rmtree(folder, ignore_errors=True)
-    _copy_plans(workplace, name)
+    copy_plans(workplace, name)
     data = f"{PLANS}_{CONFIGURATION_3D}"
     shutil.copytree(workplace.preprocessed / dataset / data, folder / data, copy_function=os.link)
     write_json(folder / SPLITS, splits)

@@ -26,6 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="for a model without ignore label: the value above its highest label stands where nobody annotated",
     )
+    parser.add_argument(
+        "--annotated",
+        nargs="+",
+        metavar="LABEL",
+        help="labels that the cases are annotated for; the model's others are unknown there, not absent",
+    )
     parser.add_argument("--cases", nargs="+", metavar="CASE", help="only these cases")
     parser.add_argument(
         "--save-as",
@@ -52,6 +58,7 @@ def run(args: argparse.Namespace) -> None:
         args.labels,
         shared=args.shared,
         partly_annotated=args.partly_annotated,
+        annotated=args.annotated,
         case_ids=args.cases,
         **model_options(args),
         beyond=args.beyond,

@@ -29,6 +29,11 @@ class LabelPlan:
         """Return the `labels` entry of dataset.json: consecutive ids from 0, the background."""
         return {"background": 0, **{name: index for index, name in enumerate(self.names, start=1)}}
 
+    def names_without(self, missing: Iterable[str]) -> tuple[str, ...]:
+        """The labels that are made of no class in `missing`: one of several classes is annotated if all of them are."""
+        lost = {self.targets[name] for name in missing}
+        return tuple(name for index, name in enumerate(self.names, start=1) if index not in lost)
+
 
 def parse_merge(text: str) -> tuple[str, list[str]]:
     """Read `NAME=CLASS,CLASS,...` into the new label's name and the names of its classes.

@@ -12,6 +12,8 @@ from nnunetv2_hypersort.conversion.cases import TEST, TRAIN, VALIDATION, Problem
 from nnunetv2_hypersort.conversion.labels import LabelPlan
 from nnunetv2_hypersort.files import write_json
 from nnunetv2_hypersort.files.tables import write_table
+from nnunetv2_hypersort.images.labels import LabelTable
+from nnunetv2_hypersort.nnunet.annotated_labels import annotated_entries
 
 REORIENTING_READER = "NibabelIOWithReorient"
 
@@ -38,15 +40,15 @@ class Description:
 
 
 def write_dataset_json(
-    folder: Path, description: Description, labels: LabelPlan, training_cases: int, reader: str | None
+    folder: Path, description: Description, labels: LabelPlan, training: Sequence[SourceCase], reader: str | None
 ) -> None:
-    """Write nnU-Net's dataset.json.
+    """Write nnU-Net's dataset.json, with `annotated_labels` of cases that are not annotated for every class.
 
     Args:
         folder: The dataset folder.
         description: What it says about the data.
         labels: The labels.
-        training_cases: Number of images in imagesTr.
+        training: The cases in imagesTr.
         reader: nnU-Net reader/writer class that must be used, or None for nnU-Net's choice.
     """
     content: dict[str, Any] = {
@@ -57,11 +59,14 @@ def write_dataset_json(
         "release": description.release,
         "channel_names": {"0": description.channel_name},
         "labels": labels.dataset_labels(),
-        "numTraining": training_cases,
+        "numTraining": len(training),
         "file_ending": ".nii.gz",
     }
     if reader is not None:
         content["overwrite_image_reader_writer"] = reader
+    partly = {case.identifier: labels.names_without(case.not_annotated) for case in training if case.not_annotated}
+    table = LabelTable.from_dataset_json(content, "dataset.json")
+    content |= annotated_entries(table, partly)
     write_json(folder / "dataset.json", content)
 
 

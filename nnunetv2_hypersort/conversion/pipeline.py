@@ -238,7 +238,8 @@ def _publish(
     incomplete = [case for case in cases if case.not_annotated]
     if incomplete:
         warnings.append(
-            f"{len(incomplete)} cases are not annotated for every chosen class; conversion.json lists which"
+            f"{len(incomplete)} cases are not annotated for every chosen class: annotated_labels in dataset.json lists "
+            f"what they have, for trainers of this package; nnU-Net's own would read the rest as background"
         )
     refused = [name for name in kept if not checks[name].itk_reads]
     if refused:
@@ -252,7 +253,7 @@ def _publish(
     folder = workspace.folder
     training = training_cases(cases)
     reader = REORIENTING_READER if refused or conversion.always_reorient else None
-    write_dataset_json(folder, conversion.description, conversion.labels, len(training), reader)
+    write_dataset_json(folder, conversion.description, conversion.labels, training, reader)
     write_cases_csv(folder, cases)
     if conversion.official_split and any(case.split == VALIDATION for case in training):
         write_official_split(folder, training)

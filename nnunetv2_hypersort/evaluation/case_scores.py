@@ -1,7 +1,7 @@
 """All metrics of one prediction of one case."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -32,6 +32,7 @@ class Presence(Enum):
     MISSED = "missed"
     FALSE_POSITIVE = "false_positive"
     ABSENT = "absent"
+    NOT_ANNOTATED = "not_annotated"
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class StructureScores:
     Attributes:
         presence: Where the structure occurs. Both absent: every metric is NaN. In one only (`MISSED`,
             `FALSE_POSITIVE`): DSC, NSD and VS are 0, and HD95 and ASD, which are undefined, are the image diagonal.
+            `NOT_ANNOTATED`: the reference was not annotated for it; every metric is NaN, every count 0.
         counts: Voxel counts, as in nnU-Net's summary.json.
         dsc: Dice similarity coefficient in [0, 1].
         hd95: 95th percentile Hausdorff distance in mm.
@@ -72,6 +74,9 @@ class StructureScores:
         return compute_iou(self.counts)
 
 
+_NOT_ANNOTATED = StructureScores(Presence.NOT_ANNOTATED, VoxelCounts(0, 0, 0, 0), *[math.nan] * 5, 0.0, 0.0)
+
+
 def compute_case_scores(
     reference: NDArray[np.integer[Any]],
     prediction: NDArray[np.integer[Any]],
@@ -81,6 +86,7 @@ def compute_case_scores(
     nsd_tolerances: Sequence[float] | float = 2.0,
     diagonal: float | None = None,
     surfaces: bool | None = None,
+    known: Collection[str] | None = None,
 ) -> list[StructureScores]:
     """Compute every metric of every structure of one case.
 
@@ -95,6 +101,7 @@ def compute_case_scores(
         nsd_tolerances: Tolerance of NSD in mm, for all structures or one per structure.
         diagonal: Image diagonal in mm; default: that of the array.
         surfaces: Whether to compute HD95, NSD and ASD (else NaN); default: if MONAI is installed.
+        known: Names of the structures that the reference is annotated for; default: all.
 
     Returns:
         One entry per structure, in the order of `labels.structures`.
@@ -121,6 +128,9 @@ def compute_case_scores(
     crops = StructureCrops(reference, prediction, labels)
     scores = []
     for structure, tolerance in zip(labels.structures, nsd_tolerances, strict=True):
+        if known is not None and structure.name not in known:
+            scores.append(_NOT_ANNOTATED)
+            continue
         mask_reference, mask_prediction = crops.get_masks(structure.values)
         counts = count_voxels(mask_reference, mask_prediction, num_voxels=crops.num_voxels)
         scores.append(

@@ -23,6 +23,7 @@ from nnunetv2_hypersort.files import write_json, write_text
 from nnunetv2_hypersort.files.workers import count_processes
 from nnunetv2_hypersort.files.writable import printed_if_unsaved, require_writable
 from nnunetv2_hypersort.images.labels import LabelTable
+from nnunetv2_hypersort.nnunet.annotated_labels import AnnotatedLabels
 from nnunetv2_hypersort.nnunet.dataset_json import DatasetJson
 
 PathLike = str | os.PathLike[str]
@@ -82,7 +83,8 @@ def evaluate_folders(
     Args:
         reference_folder: Folder with the reference label maps.
         prediction_folders: One folder with predictions per method.
-        dataset_json: dataset.json of the data set, in nnU-Net v2's form.
+        dataset_json: dataset.json of the data set, in nnU-Net v2's form; what `annotated_labels` does not list for a
+            case is not scored.
         output_folder: Folder for the results; made if it is not there. Files of the same name are replaced.
         subjects_csv: CSV file with the columns case and subject; default: every case is a subject.
         groups: Organ group -> names of its labels or regions; default: terciles of the median physical volume.
@@ -110,6 +112,7 @@ def evaluate_folders(
         raise HyperSORTError(f"--resamples must be 1 or greater, not {num_resamples}.")
     dataset = DatasetJson.read(dataset_json)
     labels = dataset.labels
+    annotated = AnnotatedLabels.from_dataset_json(dataset.content, str(dataset_json))
     methods = name_methods(prediction_folders)
     chosen_groups = None if groups is None else resolve_groups(groups, labels.names)
     if nsd_tolerance_file is not None:
@@ -138,6 +141,7 @@ def evaluate_folders(
         reader=reader,
         nsd_tolerances=tolerances,
         num_processes=workers,
+        annotated=annotated if annotated.partly else None,
         progress=progress,
     )
     names = [case.name for case in cases]

@@ -67,6 +67,8 @@ def describe_results(
         )
     if absent := counts[Presence.ABSENT]:
         notes.append(f"In neither label map (absent): {absent} of {total}; undefined, left out of the means.")
+    if unknown := counts[Presence.NOT_ANNOTATED]:
+        notes.append(f"Not annotated in the reference: {unknown} of {total}; unknown, left out of the means.")
     if groups:
         origin = "given" if groups_given else "terciles of the median volume"
         members = "; ".join(f"{name}: {', '.join(group)}" for name, group in groups.items())

@@ -10,6 +10,7 @@ from nnunetv2_hypersort.evaluation.surface import is_monai_installed
 from nnunetv2_hypersort.files.workers import run_jobs
 from nnunetv2_hypersort.images.labels import LabelTable
 from nnunetv2_hypersort.images.reading import ImageReader
+from nnunetv2_hypersort.nnunet.annotated_labels import AnnotatedLabels
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class CaseJob:
     reader: ImageReader
     nsd_tolerances: tuple[float, ...]
     check_only: bool
+    annotated: AnnotatedLabels | None = None
 
 
 @dataclass
@@ -40,6 +42,7 @@ def score_cases(
     reader: ImageReader,
     nsd_tolerances: Sequence[float],
     num_processes: int,
+    annotated: AnnotatedLabels | None = None,
     progress: bool = True,
 ) -> tuple[list[list[list[StructureScores]]], bool, list[Remark]]:
     """Score all predictions of all cases.
@@ -53,6 +56,7 @@ def score_cases(
         reader: Reads the files as nnU-Net does.
         nsd_tolerances: One tolerance in mm per structure.
         num_processes: Number of worker processes.
+        annotated: What the references are annotated for; default: everything.
         progress: Whether to show a progress bar on the standard error stream.
 
     Returns:
@@ -67,7 +71,7 @@ def score_cases(
     results = [CaseResult() for _ in cases]
 
     def make_job(index: int) -> CaseJob:
-        return CaseJob(cases[index], labels, reader, tuple(nsd_tolerances), check_only=bool(problems))
+        return CaseJob(cases[index], labels, reader, tuple(nsd_tolerances), bool(problems), annotated)
 
     for index, result in run_jobs(
         score_case,
@@ -93,6 +97,7 @@ def score_case(job: CaseJob) -> CaseResult:
     reader = CaseReader(job.case, job.labels, job.reader)
     # Asked here, in the worker, so that the main process need not wait for PyTorch.
     surfaces = not job.check_only and is_monai_installed()
+    name, annotated = job.case.name, job.annotated
     scores = [
         compute_case_scores(
             pair.reference,
@@ -102,6 +107,7 @@ def score_case(job: CaseJob) -> CaseResult:
             nsd_tolerances=job.nsd_tolerances,
             diagonal=pair.diagonal,
             surfaces=surfaces,
+            known=None if annotated is None else annotated.names_of(name),
         )
         for pair in reader.read_pairs()
         if not job.check_only

@@ -8,7 +8,7 @@ import numpy as np
 
 from nnunetv2_hypersort.evaluation.aggregation import MEAN, Aggregate
 from nnunetv2_hypersort.evaluation.bootstrap import Interval
-from nnunetv2_hypersort.evaluation.case_scores import METRICS, StructureScores
+from nnunetv2_hypersort.evaluation.case_scores import METRICS, Presence, StructureScores
 from nnunetv2_hypersort.evaluation.cases import Case
 from nnunetv2_hypersort.evaluation.score_table import ScoreTable
 from nnunetv2_hypersort.images.labels import LabelTable
@@ -32,6 +32,7 @@ def build_nnunet_summary(
         `metric_per_case`, `mean` and `foreground_mean`, ready for JSON.
     """
     keys = [structure.key for structure in labels.structures]
+    unknown = (table.presence[method] == Presence.NOT_ANNOTATED).all(axis=0)
     per_case = [
         {
             "metrics": {
@@ -47,7 +48,9 @@ def build_nnunet_summary(
     for position, key in enumerate(keys):
         columns = [_list_metrics(score) for score in table.scores[method, :, position]]
         mean[key] = {name: _nanmean([column[name] for column in columns]) for name in columns[0]}
-    foreground = {name: float(np.mean([mean[key][name] for key in keys])) for name in mean[keys[0]]}
+    # A label that no case is annotated for has no mean that others could lack.
+    scored = [key for key, nowhere in zip(keys, unknown, strict=True) if not nowhere] or keys
+    foreground = {name: float(np.mean([mean[key][name] for key in scored])) for name in mean[keys[0]]}
     return {"foreground_mean": foreground, "mean": mean, "metric_per_case": per_case}
 
 
@@ -69,7 +72,11 @@ def build_statistics(table: ScoreTable, aggregate: Aggregate, settings: Mapping[
             entry = {
                 metric: _describe_interval(interval) for metric, interval in aggregate.means[method][kind, name].items()
             }
-            entry["cases"] = {presence.value: int(counts[presence][m, members].sum()) for presence in counts}
+            entry["cases"] = {
+                presence.value: int(counts[presence][m, members].sum())
+                for presence in counts
+                if presence is not Presence.NOT_ANNOTATED or counts[presence].any()
+            }
             if kind == MEAN:
                 results[method][MEAN] = entry
             else:
@@ -116,16 +123,20 @@ def build_statistics(table: ScoreTable, aggregate: Aggregate, settings: Mapping[
 
 def _list_metrics(score: StructureScores) -> dict[str, float]:
     counts = score.counts
-    values = dict(zip(METRICS, score.values, strict=True))
-    return {
-        "Dice": values.pop("DSC"),
-        "IoU": score.iou,
+    known = score.presence is not Presence.NOT_ANNOTATED
+    voxels = {
         "FP": counts.fp,
         "TP": counts.tp,
         "FN": counts.fn,
         "TN": counts.tn,
         "n_pred": counts.prediction,
         "n_ref": counts.reference,
+    }
+    values = dict(zip(METRICS, score.values, strict=True))
+    return {
+        "Dice": values.pop("DSC"),
+        "IoU": score.iou,
+        **(voxels if known else dict.fromkeys(voxels, math.nan)),
         **values,
     }
 

@@ -16,7 +16,7 @@ from nnunetv2_hypersort.files.locks import locked
 from nnunetv2_hypersort.files.writable import printed_if_unsaved, require_writable
 from nnunetv2_hypersort.fitting.fitted_latent import Fit, FittedLatent
 from nnunetv2_hypersort.fitting.latent_search import LatentLoss, find_latent
-from nnunetv2_hypersort.fitting.new_cases import NewCase, load_new_cases, with_ignore_label
+from nnunetv2_hypersort.fitting.new_cases import NewCase, annotations_of, load_new_cases, with_ignore_label
 from nnunetv2_hypersort.images.label_comparison import dice_per_label
 from nnunetv2_hypersort.latents import FoldRecord, LatentChoice, Style, StyleBook, StyleInFold, choose_latents
 from nnunetv2_hypersort.latents.density import typicality
@@ -26,6 +26,8 @@ from nnunetv2_hypersort.model.patches import labelled_patches
 from nnunetv2_hypersort.model.planned_model import PlannedModel
 from nnunetv2_hypersort.model.segmenter import FoldSegmenter
 from nnunetv2_hypersort.model.trained_fold import TrainedFold
+from nnunetv2_hypersort.nnunet.annotated_labels import AnnotatedLabels
+from nnunetv2_hypersort.trainers.base.annotation.batch_annotation import BatchAnnotation
 
 
 def fit_latents(
@@ -35,6 +37,7 @@ def fit_latents(
     *,
     shared: bool = False,
     partly_annotated: bool = False,
+    annotated: Sequence[str] | None = None,
     case_ids: Sequence[str] | None = None,
     folds: Sequence[int | str] | None = None,
     checkpoint_name: str = "checkpoint_final.pth",
@@ -56,6 +59,8 @@ def fit_latents(
             count.
         shared: One latent for all cases.
         partly_annotated: The value above the model's highest label is the ignore label, though the model declares none.
+        annotated: Names of the labels or regions that the cases are annotated for; the others count nowhere. None: all,
+            or what `annotated_labels` says in the dataset.json beside a folder labelsTr.
         case_ids: Only these cases.
         folds: Fold numbers, or `all`; None takes every numbered fold whose training is finished.
         checkpoint_name: File name of the checkpoint in each fold folder.
@@ -87,7 +92,8 @@ def fit_latents(
         raise HyperSORTError(f"{output} exists and is not written over; give another folder with `-o`.")
     # The densest latents, whatever styles were found: these are compared with them.
     modes = choose_latents(LatentChoice(), [fold.record for fold in model.folds])
-    cases = load_new_cases(planned, images, labels, case_ids)
+    cases = load_new_cases(planned, images, labels, case_ids, annotated)
+    known = annotations_of(planned, labels, [case.case_id for case in cases], annotated)
     if save_as is not None and len(cases) > 1 and not shared:
         raise HyperSORTError(
             f"Each of the {len(cases)} cases gets a latent of its own, and a style is one latent: fit one for all with "
@@ -98,7 +104,7 @@ def fit_latents(
         fitted = [
             latent
             for fold, mode in zip(model.folds, modes, strict=True)
-            for latent in _FoldFit(model, planned, fold, book, mode.coordinates, device, beyond).fit(
+            for latent in _FoldFit(model, planned, fold, book, mode.coordinates, known, device, beyond).fit(
                 cases, shared=shared
             )
         ]
@@ -126,6 +132,7 @@ class _FoldFit:
         fold: TrainedFold,
         book: StyleBook,
         mode: np.ndarray,
+        known: AnnotatedLabels,
         device: str | torch.device,
         beyond: float,
     ) -> None:
@@ -141,7 +148,9 @@ class _FoldFit:
         }
         self._segmenter = FoldSegmenter(model, fold, device)
         self._network = fold.network().to(device)
-        self._loss = planned.build_loss()
+        self._known = known
+        self._annotation = BatchAnnotation(known) if known.partly else None
+        self._loss = planned.build_loss(self._annotation)
 
     def fit(self, cases: Sequence[NewCase], *, shared: bool) -> list[FittedLatent]:
         groups = [list(cases)] if shared else [[case] for case in cases]
@@ -159,7 +168,8 @@ class _FoldFit:
         # Tuples as keys: a style may be called anything.
         candidates = {("mode", ""): self._mode, ("origin", ""): origin}
         candidates |= {("style", name): latent for name, latent in self._styles.items()}
-        loss = LatentLoss(self._network, self._loss, patches)
+        names = [case.case_id for case in cases]
+        loss = LatentLoss(self._network, self._loss, patches, self._annotation, names)
         found = find_latent(loss, loss.with_gradient, candidates, training, beyond=self._beyond)
         losses = {"mode": found.candidates["mode", ""], "fitted": found.loss}
         best_style = min(self._styles, key=lambda name: found.candidates["style", name], default=None)
@@ -190,7 +200,8 @@ class _FoldFit:
         segmentation = np.asarray(self._planned.label_manager.convert_logits_to_segmentation(logits))
         on_image = self._segmenter.segmentation_on_image(logits, case.image)
         ignore = self._planned.label_manager.ignore_label
-        return dice_per_label(on_image, case.reference, self._labels, ignore), segmentation > 0
+        dice = dice_per_label(on_image, case.reference, self._known.targets_of(case.case_id), ignore)
+        return {label: dice.get(label, math.nan) for label in self._labels}, segmentation > 0
 
 
 def _drawn_latents(record: FoldRecord) -> np.ndarray:

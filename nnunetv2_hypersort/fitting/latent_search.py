@@ -1,6 +1,7 @@
 """Search for the latent whose network agrees best with given labels."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from scipy.stats import qmc
 from nnunetv2_hypersort.hypernetwork import HyperNetwork
 from nnunetv2_hypersort.model.patches import Patch
 from nnunetv2_hypersort.styles.clustering import find_clusters
+from nnunetv2_hypersort.trainers.base.annotation.batch_annotation import BatchAnnotation
 
 MOST_GRADIENTS = 20
 _GRID = 16
@@ -24,6 +26,8 @@ class LatentLoss:
         network: Network of one fold, on the device to compute on; its parameters lose their gradients.
         loss: nnU-Net's loss for one output at full resolution.
         cases: The patches of each case. The loss is the mean over cases of the mean over patches.
+        annotation: Tells what the cases are annotated for; None where all are fully.
+        case_ids: Their names, with an annotation.
     """
 
     def __init__(
@@ -31,25 +35,36 @@ class LatentLoss:
         network: HyperNetwork,
         loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
         cases: Sequence[Sequence[Patch]],
+        annotation: BatchAnnotation | None = None,
+        case_ids: Sequence[str] = (),
     ) -> None:
         self._network = network.eval().requires_grad_(False)
         self._loss = loss
-        self._patches = [(patch, 1 / (len(cases) * len(patches))) for patches in cases for patch in patches]
+        self._annotation = annotation
+        names = case_ids if annotation is not None else [""] * len(cases)
+        self._patches = [
+            (name, patch, 1 / (len(cases) * len(patches)))
+            for name, patches in zip(names, cases, strict=True)
+            for patch in patches
+        ]
         self._device = next(network.parameters()).device
 
     def __call__(self, latent: np.ndarray) -> float:
         """The loss at a latent, shape (dim,); infinite where it is not finite."""
         with torch.no_grad():
-            value = sum(float(self._of_patch(patch, self._as_tensor(latent))) * share for patch, share in self._patches)
+            value = sum(
+                float(self._of_patch(case, patch, self._as_tensor(latent))) * share
+                for case, patch, share in self._patches
+            )
         return value if np.isfinite(value) else np.inf
 
     def with_gradient(self, latent: np.ndarray) -> tuple[float, np.ndarray]:
         """The loss at a latent, and its gradient by the latent, shape (dim,)."""
         variable = self._as_tensor(latent).requires_grad_()
         value = 0.0
-        for patch, share in self._patches:
+        for case, patch, share in self._patches:
             # Patch by patch, so that memory holds the activations of one.
-            part = self._of_patch(patch, variable) * share
+            part = self._of_patch(case, patch, variable) * share
             part.backward()
             value += float(part.detach())
         assert variable.grad is not None
@@ -58,9 +73,10 @@ class LatentLoss:
             return np.inf, np.zeros_like(gradient)
         return value, gradient
 
-    def _of_patch(self, patch: Patch, latent: torch.Tensor) -> torch.Tensor:
+    def _of_patch(self, case: str, patch: Patch, latent: torch.Tensor) -> torch.Tensor:
         data, target = (tensor.to(self._device) for tensor in patch)
-        return self._loss(self._network(data, latent), target)
+        with nullcontext() if self._annotation is None else self._annotation.cases([case]):
+            return self._loss(self._network(data, latent), target)
 
     def _as_tensor(self, latent: np.ndarray) -> torch.Tensor:
         return torch.as_tensor(latent, dtype=torch.float32, device=self._device)[None]

@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.files.json_file import read_json
 from nnunetv2_hypersort.fitting.partial_labels import resample_partial_label
 from nnunetv2_hypersort.model.planned_model import PlannedModel
 from nnunetv2_hypersort.model.preprocessed import PreprocessedImage, planned_reader, preprocess_files
+from nnunetv2_hypersort.nnunet.annotated_labels import KEY, SETS_KEY, AnnotatedLabels
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,38 @@ def with_ignore_label(planned: PlannedModel) -> PlannedModel:
     return dataclasses.replace(planned, dataset_json={**planned.dataset_json, "labels": labels})
 
 
+def annotations_of(
+    planned: PlannedModel, labels: str | os.PathLike[str], case_ids: Sequence[str], annotated: Sequence[str] | None
+) -> AnnotatedLabels:
+    """What new cases are annotated for.
+
+    Args:
+        planned: Plans of the model.
+        labels: Folder with the label maps; in a raw dataset `annotated_labels` of its dataset.json counts.
+        case_ids: The cases.
+        annotated: Names of the labels or regions that all of them are annotated for; None takes what dataset.json says,
+            and all of the model's without one.
+
+    Raises:
+        HyperSORTError: See `AnnotatedLabels.from_dataset_json`.
+    """
+    named = {"labels": planned.dataset_json["labels"]}
+    if annotated is not None:
+        content = {**named, KEY: {case: list(annotated) for case in case_ids}}
+        return AnnotatedLabels.from_dataset_json(content, "--annotated")
+    beside = Path(labels).parent / "dataset.json"
+    if Path(labels).name != "labelsTr" or not beside.is_file():
+        return AnnotatedLabels.from_dataset_json(named, "the model")
+    own = read_json(beside, what="the dataset.json of these labels")
+    return AnnotatedLabels.from_dataset_json({**named, **{key: own.get(key) for key in (KEY, SETS_KEY)}}, str(beside))
+
+
 def load_new_cases(
     planned: PlannedModel,
     images: str | os.PathLike[str],
     labels: str | os.PathLike[str],
     case_ids: Sequence[str] | None = None,
+    annotated: Sequence[str] | None = None,
 ) -> list[NewCase]:
     """Read and preprocess images with their labels.
 
@@ -52,18 +81,21 @@ def load_new_cases(
         images: Folder with `CASE_0000.nii.gz`, ... (the file ending is that of the model's dataset).
         labels: Folder with `CASE.nii.gz`.
         case_ids: Only these cases; None takes every image.
+        annotated: See `annotations_of`.
 
     Returns:
         The cases in the order of their names.
 
     Raises:
         HyperSORTError: There is no image, an image has no label or lacks a channel, a file cannot be read, a label is
-            on another grid than its image, has a value that the model lacks, or no annotated foreground. All cases are
+            on another grid than its image, has a value that the model lacks or that its case is not annotated for, or
+            no annotated foreground. All cases are
             checked, and each that cannot be used is named.
     """
     files = _find_files(Path(images), Path(labels), planned.dataset_json["file_ending"], case_ids)
+    known = annotations_of(planned, labels, list(files), annotated)
     loaded = [
-        _load_or_explain(planned, case_id, image_files, label_file)
+        _load_or_explain(planned, case_id, image_files, label_file, known)
         for case_id, (image_files, label_file) in files.items()
     ]
     problems = [problem for problem in loaded if isinstance(problem, str)]
@@ -110,12 +142,13 @@ def _find_files(
 
 
 def _load_or_explain(
-    planned: PlannedModel, case_id: str, image_files: Sequence[Path], label_file: Path
+    planned: PlannedModel, case_id: str, image_files: Sequence[Path], label_file: Path, known: AnnotatedLabels
 ) -> NewCase | str:
     """The case, or in a sentence why it cannot be used: text and no exception, since other cases are still to check."""
     try:
         image = preprocess_files(planned, image_files, label_file)
         reference = planned_reader(planned).read_labels(label_file).values
+        known.check_label_map(case_id, reference, label_file)
     except HyperSORTError as error:
         return str(error)
     ignored = reference == planned.label_manager.ignore_label

@@ -23,6 +23,7 @@ from nnunetv2_hypersort.model.segmenter import FoldSegmenter
 from nnunetv2_hypersort.model.trained_fold import TrainedFold
 from nnunetv2_hypersort.model.training_data import open_raw_dataset
 from nnunetv2_hypersort.model.training_splits import splits_or_none
+from nnunetv2_hypersort.nnunet.annotated_labels import AnnotatedLabels, entries_for
 from nnunetv2_hypersort.nnunet.linked_files import link_images
 from nnunetv2_hypersort.nnunet.raw_dataset import RawDataset, check_dataset_name
 from nnunetv2_hypersort.nnunet.splits import SPLITS_FILE
@@ -66,7 +67,8 @@ def harmonise_labels(
 ) -> HarmonisedDataset:
     """Write the raw dataset of a model anew, with the labels that its folds give their held-out cases in one style.
 
-    Labels are segmented on the grids of the images. Images are hard-linked where the file system allows, else copied;
+    Labels are segmented on the grids of the images; those that a case is not annotated for stay unknown. Images are
+    hard-linked where the file system allows, else copied;
     test cases do not come along. Every file is whole or absent, `dataset.json` comes last, and the same call goes on
     where an interrupted one stopped.
 
@@ -113,6 +115,7 @@ def harmonise_labels(
                 fold,
                 latent,
                 {case_id: raw.cases[case_id].images for case_id in cases},
+                raw.annotated,
                 destination,
                 device,
                 progress,
@@ -126,6 +129,7 @@ def harmonise_labels(
             fold_of,
             raw.table,
             reader_for(raw.content, compared[0].reference),
+            raw.annotated,
             num_processes=count_processes(len(compared), num_processes),
             progress=progress,
         )
@@ -133,7 +137,7 @@ def harmonise_labels(
         splits = splits_or_none(model, sorted(fold_of))
         if splits is not None:
             write_json(destination / SPLITS_FILE, splits)
-        content = {key: value for key, value in raw.content.items() if key != "dataset"}
+        content = entries_for({key: value for key, value in raw.content.items() if key != "dataset"}, fold_of)
         new = {"name": destination.name.split("_", 1)[1], "numTraining": len(fold_of)}
         write_json(destination / "dataset.json", {**content, **new})
     left_out = tuple(sorted(raw.cases.keys() - fold_of.keys()))
@@ -189,6 +193,7 @@ def _segment(
     fold: TrainedFold,
     latent: ChosenLatent,
     images: Mapping[str, Sequence[Path]],
+    annotated: AnnotatedLabels,
     destination: Path,
     device: str,
     progress: bool,
@@ -201,7 +206,8 @@ def _segment(
         target = folder / f"{case_id}{ending}"
         if not target.exists():
             image = preprocess_files(model.planned, files)
-            segmenter.write_segmentation(segmenter.segment_image(image, latent.coordinates), image, target)
+            segmentation = segmenter.segment_image(image, latent.coordinates)
+            segmenter.write_segmentation(annotated.keep_annotated(case_id, segmentation), image, target)
 
 
 def _describe(

@@ -7,12 +7,14 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from nnunetv2_hypersort.evaluation.case_scores import Presence
 from nnunetv2_hypersort.evaluation.cases import Case
 from nnunetv2_hypersort.evaluation.scoring import score_cases
 from nnunetv2_hypersort.files.tables import write_table
 from nnunetv2_hypersort.files.text_tables import markdown_table
 from nnunetv2_hypersort.images.labels import LabelTable
 from nnunetv2_hypersort.images.reading import ImageReader
+from nnunetv2_hypersort.nnunet.annotated_labels import AnnotatedLabels
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ def compare_labels(
     fold_of: Mapping[str, str],
     labels: LabelTable,
     reader: ImageReader,
+    annotated: AnnotatedLabels | None = None,
     *,
     num_processes: int,
     progress: bool = True,
@@ -55,6 +58,7 @@ def compare_labels(
         fold_of: The fold that segmented each case.
         labels: The labels.
         reader: Reads the files as nnU-Net does.
+        annotated: What the cases are annotated for; labels that are unknown are left out.
         num_processes: Worker processes; 1 works in this process.
         progress: Whether to show a progress bar on standard error.
 
@@ -69,6 +73,7 @@ def compare_labels(
         labels=labels,
         reader=reader,
         nsd_tolerances=[0.0] * len(labels.structures),
+        annotated=annotated,
         num_processes=num_processes,
         progress=progress,
     )
@@ -84,6 +89,7 @@ def compare_labels(
         )
         for case, structures in zip(cases, scores[0], strict=True)
         for structure, score in zip(labels.structures, structures, strict=True)
+        if score.presence is not Presence.NOT_ANNOTATED
     ]
     return sorted(changes, key=lambda change: (math.isnan(change.dice), change.dice, change.case, change.label))
 

@@ -12,6 +12,7 @@ from nnunetv2_hypersort.latents import ChosenLatent
 from nnunetv2_hypersort.model.segmenter import FoldSegmenter
 from nnunetv2_hypersort.model.trained_fold import TrainedFold
 from nnunetv2_hypersort.model.training_data import TrainingData
+from nnunetv2_hypersort.trainers.base.annotation.known_scores import known_scores
 
 SUMMARY_FILE = "summary.json"
 
@@ -45,7 +46,7 @@ def validate_fold(
         progress: Whether to show a progress bar on standard error.
 
     Returns:
-        The mean foreground Dice, in [0, 1].
+        The mean foreground Dice, in [0, 1]; of what the cases are annotated for.
 
     Raises:
         HyperSORTError: An image or label is gone or cannot be read, or the model is the second stage of a cascade.
@@ -69,6 +70,8 @@ def validate_fold(
         labels.ignore_label,
         num_processes=count_processes(len(cases), num_processes),
     )
+    if model.annotated.partly:
+        results = known_scores(results, model.annotated, ending)
     for entry in results["metric_per_case"]:
         # The folders are those of this machine, and the exported one is yet to get its name.
         for file in ("reference_file", "prediction_file"):

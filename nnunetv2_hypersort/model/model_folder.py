@@ -16,6 +16,7 @@ from nnunetv2_hypersort.latents.styles_file import StylesFile, read_styles, writ
 from nnunetv2_hypersort.model.planned_model import PlannedModel
 from nnunetv2_hypersort.model.progress import FINAL_CHECKPOINT, progress_of_fold
 from nnunetv2_hypersort.model.trained_fold import TrainedFold
+from nnunetv2_hypersort.nnunet.annotated_labels import AnnotatedLabels
 from nnunetv2_hypersort.nnunet.checkpoints import read_checkpoint
 from nnunetv2_hypersort.nnunet.components import refuse_foreign_components
 from nnunetv2_hypersort.nnunet.planned_size import refuse_larger_network
@@ -115,6 +116,11 @@ class ModelFolder:
     def labels(self) -> dict[str, int | tuple[int, ...]]:
         """The foreground labels by name, without background and ignore: a value, or the values of a region."""
         return LabelTable.from_dataset_json(self.dataset_json, str(self.path / "dataset.json")).targets
+
+    @cached_property
+    def annotated(self) -> AnnotatedLabels:
+        """What the cases of the data set are annotated for."""
+        return AnnotatedLabels.from_dataset_json(self.dataset_json, str(self.path / "dataset.json"))
 
     @property
     def provisional(self) -> dict[str, str]:

@@ -9,6 +9,7 @@ from nnunetv2.utilities.label_handling.label_handling import LabelManager, deter
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import nn
 
+from nnunetv2_hypersort.trainers.base.annotation.batch_annotation import BatchAnnotation
 from nnunetv2_hypersort.trainers.base.loss_of_trainer import Loss, loss_at_full_resolution
 from nnunetv2_hypersort.trainers.hypersort.planned_network import PlannedHyperNetwork
 from nnunetv2_hypersort.trainers.hypersort.weight_translator import for_training
@@ -81,12 +82,15 @@ class PlannedModel:
             False,
         )
 
-    def build_loss(self) -> Loss:
+    def build_loss(self, annotation: BatchAnnotation | None = None) -> Loss:
         """The trainer's loss of one output at full resolution, without deep supervision; takes output and target.
+
+        Args:
+            annotation: Tells what the cases are annotated for that the loss will see; None where all are fully.
 
         Raises:
             HyperSORTError: The trainer is not found, or its loss depends on more than `loss_at_full_resolution` gives.
         """
         return loss_at_full_resolution(
-            find_trainer(self.trainer_name), self.plans_manager, self.configuration, self.dataset_json
+            find_trainer(self.trainer_name), self.plans_manager, self.configuration, self.dataset_json, annotation
         )

@@ -16,6 +16,7 @@ from nnunetv2_hypersort.images.geometry import Grid, Labels
 from nnunetv2_hypersort.images.labels import LabelTable
 from nnunetv2_hypersort.images.reading import reader_for
 from nnunetv2_hypersort.images.spacing_file import check_spacing_file, spacing_file, takes_spacing_file
+from nnunetv2_hypersort.nnunet.annotated_labels import AnnotatedLabels
 from nnunetv2_hypersort.nnunet.dataset_ids import UNFINISHED, looked_up, of_id
 from nnunetv2_hypersort.nnunet.label_writing import write_labels
 from nnunetv2_hypersort.nnunet.names import check_file_ending, path_part
@@ -53,12 +54,14 @@ class RawDataset:
         content: What its dataset.json holds.
         table: Its labels.
         cases: Its training cases by name.
+        annotated: What they are annotated for.
     """
 
     folder: Path
     content: dict[str, Any]
     table: LabelTable
     cases: dict[str, Case]
+    annotated: AnnotatedLabels
 
     @property
     def file_ending(self) -> str:
@@ -69,9 +72,13 @@ class RawDataset:
         """Read the label map of a training case, see `read_labels`.
 
         A TIFF label without a spacing file has the spacing of its image, which is what nnU-Net trains with.
+
+        Raises:
+            HyperSORTError: As `read_labels`, or it holds a class that the case is not annotated for.
         """
         case = self.cases[name]
         file = read_labels(case.label, self.content, self.table)
+        self.annotated.check_label_map(name, file.labels, case.label)
         kinds = (type(file.reader),)
         beside_image = spacing_file(case.images[0], image=True)
         if (
@@ -112,7 +119,7 @@ def open_dataset(folder: Path) -> RawDataset:
     """Read the dataset.json of a raw dataset and list its training cases.
 
     Raises:
-        HyperSORTError: The folder is no raw nnU-Net dataset, or a label file is missing.
+        HyperSORTError: The folder is no raw nnU-Net dataset, a label file is missing, or `annotated_labels` is wrong.
     """
     path = folder / "dataset.json"
     content = read_json(path, what="the one of a raw nnU-Net dataset folder (nnUNet_raw/DatasetXXX_Name)")
@@ -133,7 +140,8 @@ def open_dataset(folder: Path) -> RawDataset:
     missing = [case.label for case in cases.values() if not case.label.is_file()]
     if missing:
         raise HyperSORTError(f"{missing[0]} does not exist ({len(missing)} label files are missing); add them.")
-    return RawDataset(folder, content, table, cases)
+    annotated = AnnotatedLabels.from_dataset_json(content, str(path), cases=cases.keys())
+    return RawDataset(folder, content, table, cases, annotated)
 
 
 def read_labels(path: Path, content: dict[str, Any], table: LabelTable) -> LabelFile:

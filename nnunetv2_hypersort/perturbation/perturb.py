@@ -174,15 +174,19 @@ def _perturb_case(job: _Job, assignment: Assignment) -> PlantedCase:
     wanted = {job.destination / ALL_STYLES / each.name / file_name: each for each in job.spec.styles}
     missing = {path: each for path, each in wanted.items() if job.all_styles and not path.exists()}
     original = job.dataset.labels_of(assignment.case)
+    # What nobody looked for stays unknown, also where a style or an error would draw it.
+    keep = partial(job.dataset.annotated.keep_annotated, assignment.case)
     # The truth is told of the file that is there, also where an earlier run wrote it.
     done = read_labels(target, job.dataset.content, job.dataset.table).labels if target.exists() else None
     drawn = done if error is None else None
     if drawn is None:
-        drawn = style.apply(original.labels, original.grid, job.dataset.table)
-    written = draw_error(drawn, original.grid, job.dataset, job.spec, assignment, job.seed) if done is None else done
+        drawn = keep(style.apply(original.labels, original.grid, job.dataset.table))
+    written = done
+    if written is None:
+        written = keep(draw_error(drawn, original.grid, job.dataset, job.spec, assignment, job.seed))
     for path, each in missing.items():
         same = each is style
-        original.write(drawn if same else each.apply(original.labels, original.grid, job.dataset.table), path)
+        original.write(drawn if same else keep(each.apply(original.labels, original.grid, job.dataset.table)), path)
     if done is None:
         original.write(written, target)
     style_voxels = int(np.count_nonzero(drawn != original.labels))

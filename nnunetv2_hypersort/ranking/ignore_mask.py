@@ -170,9 +170,8 @@ class IgnoreMaskDataset:
                     f"The label {self.raw.cases[case].label} has the shape {label_map.shape}, but its case was "
                     f"preprocessed with {segmentation.shape}; run nnUNetv2_preprocess again."
                 )
-            compared = compare_label_map(
-                label_map, segmentation, self.model.labels.values(), self.raw.table.ignore_label
-            )
+            known = self.raw.annotated.targets_of(case)
+            compared = compare_label_map(label_map, segmentation, known.values(), self.raw.table.ignore_label)
             votes += compared.differing
         doubtful: np.ndarray = 2 * votes > len(evidence)
         return doubtful

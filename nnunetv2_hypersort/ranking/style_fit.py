@@ -71,7 +71,7 @@ def fit_styles(
     volumes = []
     for case in cases:
         try:
-            compared = _volumes(segmenter, load_preprocessed(model, case), latents)
+            compared = _volumes(segmenter, case, load_preprocessed(model, case), latents)
         except HyperSORTError as error:
             # One damaged file must not cost the predictions of all other cases.
             warnings.warn(f"{error} It is ranked without a prediction.", stacklevel=2)
@@ -98,19 +98,32 @@ def fit_styles(
 
 
 def _volumes(
-    segmenter: FoldSegmenter, image: PreprocessedImage, latents: Sequence[np.ndarray]
+    segmenter: FoldSegmenter, case: str, image: PreprocessedImage, latents: Sequence[np.ndarray]
 ) -> tuple[np.ndarray, ...] | None:
     model, label_map = segmenter.model, image.segmentation
     ignore = model.planned.label_manager.ignore_label
     if label_map is None or (ignore is not None and (label_map == ignore).all()):
         return None
+    known = model.annotated.targets_of(case)
     styles = [
-        compare_label_map(label_map, segmenter.segment_preprocessed(image, latent), model.labels.values(), ignore)
+        compare_label_map(label_map, segmenter.segment_preprocessed(image, latent), known.values(), ignore)
         for latent in latents
     ]
-    parts = ([style.shared, style.drawn, style.predicted, style.differing.sum()] for style in styles)
+    # Labels that the case is not annotated for are neither right nor wrong.
+    places = [name in known for name in model.labels]
+    parts = (
+        [*(_spread(part, places) for part in (style.shared, style.drawn, style.predicted)), style.differing.sum()]
+        for style in styles
+    )
     voxel = _voxel_mm3(image)
     return tuple(np.stack(part) * voxel for part in zip(*parts, strict=True))
+
+
+def _spread(known: np.ndarray, places: Sequence[bool]) -> np.ndarray:
+    """Volumes of the known labels among those of all labels, not-a-number elsewhere."""
+    every = np.full(len(places), np.nan)
+    every[np.asarray(places)] = known
+    return every
 
 
 def _worst(names: Sequence[str], agreement: np.ndarray) -> tuple[str, float] | None:

@@ -79,6 +79,8 @@ def _draw_case(
     if segmenter is not None:
         logits = segmenter.logits(image, nearest_style_latent(segmenter.fold, case, styles))
         prediction = np.asarray(manager.convert_logits_to_segmentation(logits)).astype(np.int16)
+        # What the case is not annotated for is no difference; the contours show all that is predicted.
+        prediction = model.annotated.keep_annotated(case, prediction)
         dice = _dice(label, prediction, manager.ignore_label)
     number = worst_slice(label, prediction, manager.ignore_label)
     view = SliceView.of(image, model.planned)

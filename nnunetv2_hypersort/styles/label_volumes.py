@@ -24,7 +24,7 @@ def label_volumes(images: CaseImages, styles: Sequence[Style]) -> dict[str, dict
         styles: The styles; of each at most 40 cases are read.
 
     Returns:
-        For each style that has labels, for each label the volume in ml of each case read.
+        For each style that has labels, for each label the volume in ml of each case read that is annotated for it.
 
     Raises:
         HyperSORTError: A label cannot be read.
@@ -32,10 +32,13 @@ def label_volumes(images: CaseImages, styles: Sequence[Style]) -> dict[str, dict
     volumes: dict[str, dict[str, np.ndarray]] = {}
     for style in styles:
         cases = evenly_spread([case for case in style.cases if case in images.labels], _MOST_CASES)
-        maps = [images.label(case) for case in cases]
+        annotated = images.model.annotated
+        maps = [(*images.label(case), annotated.targets_of(case)) for case in cases]
         if maps:
             volumes[style.name] = {
-                label: np.array([np.isin(label_map, values).sum() * voxel / 1000 for label_map, voxel in maps])
+                label: np.array(
+                    [np.isin(drawn, values).sum() * voxel / 1000 for drawn, voxel, known in maps if label in known]
+                )
                 for label, values in images.model.labels.items()
             }
     return volumes
@@ -48,6 +51,8 @@ def describe_label_volumes(ours: Mapping[str, np.ndarray], theirs: Mapping[str, 
         ours: For each label the volumes of this style.
         theirs: For each label those of the other style.
     """
+    # A label that no case of a style is annotated for says nothing of the style.
+    ours = {label: volumes for label, volumes in ours.items() if len(volumes) and len(theirs[label])}
     drawn = {label: [float((volumes > 0).mean()) for volumes in (ours[label], theirs[label])] for label in ours}
     left_out = [label for label, (here, there) in drawn.items() if here <= 1 - _MOSTLY and there >= _MOSTLY]
     added = [label for label, (here, there) in drawn.items() if there <= 1 - _MOSTLY and here >= _MOSTLY]

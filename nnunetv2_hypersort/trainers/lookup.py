@@ -7,11 +7,12 @@ from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.nnunet.names import check_words
 from nnunetv2_hypersort.trainers.hypersort import variants
 from nnunetv2_hypersort.trainers.hypersort.hypersort_trainer import HyperSORTTrainer
+from nnunetv2_hypersort.trainers.partial_labels.partial_labels_trainer import PartialLabelsTrainer
 
 OURS: dict[str, type[nnUNetTrainer]] = {
     trainer.__name__: trainer
-    for trainer in (HyperSORTTrainer, *vars(variants).values())
-    if isinstance(trainer, type) and issubclass(trainer, HyperSORTTrainer)
+    for trainer in (HyperSORTTrainer, PartialLabelsTrainer, *vars(variants).values())
+    if isinstance(trainer, type) and issubclass(trainer, HyperSORTTrainer | PartialLabelsTrainer)
 }
 """All trainers of this package, by name: what nnU-Net finds through `nnUNet_extTrainer`, too."""
 

@@ -21,6 +21,7 @@ ROOMS = (
     "model",
     "trainers.lookup",
     "trainers.hypersort",
+    "trainers.partial_labels",
     "trainers.base",
     "latents",
     "dataset_conversion",

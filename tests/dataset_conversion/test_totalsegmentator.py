@@ -193,6 +193,24 @@ def test_absent_structure_file_is_an_error_unless_allowed(raw, source):
     assert "not_annotated" not in record["cases"]["s0000"]
     values, _ = load(folder / "labelsTr" / "s0001.nii.gz")
     assert not (values == LABELS["liver"]).any()
+    assert content(folder)["annotated_labels"] == {"s0001": [name for name in list(LABELS)[1:] if name != "liver"]}
+    assert any("annotated_labels in dataset.json" in text for text in record["warnings"])
+
+
+def test_a_merged_label_that_lacks_one_of_its_classes_is_unknown(raw, source):
+    (source / "s0001" / "segmentations" / "liver.nii.gz").unlink()
+    other = next(name for name in MASKS if name != "liver")
+    rest = [name for name in MASKS if name not in ("liver", other)]
+    merged = {"both": ["liver", other]}
+    folder = convert(source, classes=rest, merges=merged, allow_missing=True)
+    labels = content(folder)["labels"]
+    assert content(folder)["annotated_labels"] == {"s0001": [name for name in labels if name in rest]}
+    values, _ = load(folder / "labelsTr" / "s0001.nii.gz")
+    drawn = {labels[name] for name in rest if MASKS[name].any()}
+    assert set(np.unique(values)) == {0, *drawn}
+    # Whoever has no label whole has nothing to train with.
+    with pytest.raises(HyperSORTError, match=r"s0001.*annotated for none of the labels"):
+        convert(source, classes=[], merges=merged, allow_missing=True, dataset_id=292)
 
 
 def test_bad_cases_are_reported_together(raw, tmp_path, capsys):

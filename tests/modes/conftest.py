@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from nnunetv2.training.logging.nnunet_logger import MetaLogger
-from tiny_datasets import MODES, prepare
+from tiny_datasets import MODES, PARTIAL, PARTIAL_CASCADE, prepare
 from tiny_nnunet import TinyNNUNet
 
 
@@ -40,6 +40,7 @@ def tiny_dataset(_in_process: None, tmp_path_factory: pytest.TempPathFactory) ->
     """Prepare the dataset of a mode at first use; returns the folder of nnU-Net's folders and the dataset's name."""
     base = tmp_path_factory.mktemp("tiny")
     names: dict[str, str] = {}
+    modes = {**MODES, **PARTIAL, **PARTIAL_CASCADE}
 
     def dataset(mode: str) -> tuple[Path, str]:
         if mode not in names:
@@ -48,7 +49,7 @@ def tiny_dataset(_in_process: None, tmp_path_factory: pytest.TempPathFactory) ->
                     patch.setenv(variable, str(base / variable))
                 # The planner does not work with 0, with which trainings load data in their own process.
                 patch.setenv("nnUNet_n_proc_DA", "1")
-                names[mode] = prepare(base, 801 + list(MODES).index(mode), MODES[mode])
+                names[mode] = prepare(base, 801 + list(modes).index(mode), modes[mode])
         return base, names[mode]
 
     return dataset

@@ -33,6 +33,7 @@ class Mode:
         patch_size: In voxels; z first.
         kernels: Size of the convolutions of the first of three stages; 3 elsewhere.
         strides: Of the second stage; 2 in the third.
+        annotated: As `annotated_labels` in dataset.json; the voxels of other labels are background.
     """
 
     configuration: str = "3d_fullres"
@@ -44,6 +45,7 @@ class Mode:
     patch_size: tuple[int, ...] = (8, 16, 16)
     kernels: int | tuple[int, ...] = 3
     strides: int | tuple[int, ...] = 2
+    annotated: dict[str, list[str]] = field(default_factory=dict)
 
 
 REGIONS = {"background": 0, "whole": [1, 2], "core": 2}
@@ -59,6 +61,22 @@ MODES = {
     "two_channels": Mode(channels=2),
     "anisotropic": Mode(patch_size=(4, 16, 16), kernels=(1, 3, 3), strides=(1, 2, 2)),
 }
+
+BALL, CORE = ("case_0", "case_2"), ("case_3", "case_5")
+"""Cases that are annotated for one label only; case_0 is a validation case of fold 0, case_5 of fold 1."""
+
+ANNOTATED = {case: ["ball"] if case in BALL else ["core"] for case in (*BALL, *CORE)}
+PARTIAL = {
+    "partial": Mode(annotated=ANNOTATED),
+    "partial_regions_ignore": Mode(
+        labels={**REGIONS, "ignore": 3},
+        region_order=(1, 2),
+        annotated={case: ["whole"] if case in BALL else ["core"] for case in (*BALL, *CORE)},
+    ),
+}
+"""Data sets whose cases are annotated for other labels; no modes of nnU-Net's."""
+
+PARTIAL_CASCADE = {"partial_cascade": Mode("3d_cascade_fullres", annotated=ANNOTATED)}
 
 
 def prepare(base: Path, number: int, mode: Mode) -> str:
@@ -127,6 +145,12 @@ def _write_raw(folder: Path, mode: Mode) -> None:
                 nibabel.Nifti1Image(image.astype(np.float32), affine),
                 folder / "imagesTr" / f"{case}_{channel:04d}.nii.gz",
             )
+        known = mode.annotated.get(case)
+        if known == ["core"]:
+            label[label == 1] = 0
+        elif known:
+            # A region may use any of its values, a class has its own.
+            label[label == 2] = 1 if mode.region_order else 0
         if "ignore" in mode.labels:
             label[:, :, SHAPE[2] // 2 :] = mode.labels["ignore"]
         nibabel.save(nibabel.Nifti1Image(label, affine), folder / "labelsTr" / f"{case}.nii.gz")
@@ -136,6 +160,8 @@ def _write_raw(folder: Path, mode: Mode) -> None:
         "numTraining": len(CASES),
         "file_ending": ".nii.gz",
     }
+    if mode.annotated:
+        content["annotated_labels"] = mode.annotated
     if mode.region_order:
         content["regions_class_order"] = list(mode.region_order)
     write_json(folder / "dataset.json", content)

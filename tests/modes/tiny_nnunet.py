@@ -10,7 +10,7 @@ import torch
 from csv_rows import csv_rows
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
-from tiny_datasets import MODES
+from tiny_datasets import MODES, PARTIAL, PARTIAL_CASCADE
 
 from nnunetv2_hypersort.nnunet.discovery import TRAINER_VARIABLE, with_our_trainers
 from nnunetv2_hypersort.prediction import latent_for_prediction
@@ -25,7 +25,7 @@ class TinyNNUNet:
     """nnU-Net's jobs on the dataset of one mode."""
 
     def __init__(self, mode: str, base: Path, dataset: str, results: Path, patch: pytest.MonkeyPatch) -> None:
-        self.mode = MODES[mode]
+        self.mode = {**MODES, **PARTIAL, **PARTIAL_CASCADE}[mode]
         self.dataset = dataset
         self.raw = base / "nnUNet_raw" / dataset
         self.preprocessed = base / "nnUNet_preprocessed" / dataset

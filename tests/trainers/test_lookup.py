@@ -26,7 +26,8 @@ def test_all_shipped_trainers_are_on_the_list():
     assert find_trainer("HyperSORTTrainer") is HyperSORTTrainer
     assert find_trainer("HyperSORTTrainer_250epochs") is variants.HyperSORTTrainer_250epochs
     defined = {name for name, value in vars(variants).items() if getattr(value, "__module__", "") == variants.__name__}
-    assert defined | {"HyperSORTTrainer"} == set(OURS)
+    assert defined | {"HyperSORTTrainer", "PartialLabelsTrainer"} == set(OURS)
+    assert find_trainer("PartialLabelsTrainer") is OURS["PartialLabelsTrainer"]
 
 
 def test_a_trainer_that_is_nowhere_is_named():

@@ -14,6 +14,7 @@ from torch import nn
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.settings import OptimizerKind, SystemSettings
 from nnunetv2_hypersort.trainers.base import stored_settings
+from nnunetv2_hypersort.trainers.base.annotation.annotated_training import AnnotatedTraining
 from nnunetv2_hypersort.trainers.base.checked_splits import CheckedSplits
 from nnunetv2_hypersort.trainers.base.optimisation import ADAM_LR, optimizer_and_schedule
 from nnunetv2_hypersort.trainers.base.ranks import gather_over_ranks
@@ -30,7 +31,7 @@ _OF_NNUNET = (
 )
 
 
-class BaseTrainer(CheckedSplits, SafeCheckpoints):
+class BaseTrainer(AnnotatedTraining, CheckedSplits, SafeCheckpoints):
     """nnU-Net's trainer with settings from a YAML file, seeds, and checkpoints that survive what happens to them.
 
     A trainer of its own names its settings and overrides nnU-Net's methods, calling `super()`:
@@ -96,9 +97,11 @@ class BaseTrainer(CheckedSplits, SafeCheckpoints):
     def initialize(self) -> None:
         """Build network, optimiser and loss as nnU-Net does, with the settings applied and the seed set."""
         self._apply_training_settings()
+        self._begin_annotation()
         self._seed(0)
         super().initialize()
-        self._case_loss = self._build_case_loss()
+        self.loss = self._masked(self.loss, ddp=self.is_ddp)
+        self._case_loss = self._masked(self._build_case_loss(), ddp=False)
 
     def configure_optimizers(self) -> tuple[Any, Any]:
         """nnU-Net's optimiser and schedule, unless the settings say otherwise."""
@@ -201,12 +204,13 @@ class BaseTrainer(CheckedSplits, SafeCheckpoints):
         """
         data, target = batch["data"].to(self.device, non_blocking=True), self._to_device(batch["target"])
         self.optimizer.zero_grad(set_to_none=True)
-        with self._autocast():
-            output = self.network(data)
-            loss = self.loss(output, target)
-        self._backward(loss)
-        self._note_output(batch, output, target)
-        return self._finite_loss(loss)
+        with self._seen(batch):
+            with self._autocast():
+                output = self.network(data)
+                loss = self.loss(output, target)
+            self._backward(loss)
+            self._note_output(batch, output, target)
+        return self._finite_loss(loss, batch)
 
     def on_validation_epoch_end(self, val_outputs: list[dict[str, Any]]) -> None:
         """Log as nnU-Net does.
@@ -241,9 +245,10 @@ class BaseTrainer(CheckedSplits, SafeCheckpoints):
         self.grad_scaler.step(self.optimizer)
         self.grad_scaler.update()
 
-    def _finite_loss(self, loss: torch.Tensor) -> dict[str, Any]:
+    def _finite_loss(self, loss: torch.Tensor, batch: dict[str, Any]) -> dict[str, Any]:
         value = loss.detach().cpu().numpy()
         if not np.isfinite(value):
+            self._refuse_foreign_targets(batch)
             self._stop_at_bad_loss("training", float(value))
         return {"loss": value}
 
@@ -281,9 +286,14 @@ class BaseTrainer(CheckedSplits, SafeCheckpoints):
             output, target = output[0], target[0]
         output = output.detach()
         with self._autocast():
-            losses = torch.stack([self._case_loss(output[i : i + 1], target[i : i + 1]) for i in range(len(rows))])
+            losses = torch.stack([self._loss_of_sample(output, target, i) for i in range(len(rows))])
         if self.is_ddp:
             rows, gathered = gather_over_ranks(rows, losses[:, None], self.configuration_manager.batch_size)
             # gather_over_ranks averages over processes, as gradients want it; a loss is its own case's alone.
             losses = gathered[:, 0] * dist.get_world_size()
         return rows, losses
+
+    def _loss_of_sample(self, output: torch.Tensor, target: torch.Tensor, index: int) -> torch.Tensor:
+        with self._seen_sample(index):
+            loss: torch.Tensor = self._case_loss(output[index : index + 1], target[index : index + 1])
+        return loss

@@ -9,6 +9,8 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.trainers.base.annotation.batch_annotation import BatchAnnotation
+from nnunetv2_hypersort.trainers.base.annotation.masked_loss import masked_loss
 from nnunetv2_hypersort.trainers.base.base_trainer import BaseTrainer
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -17,7 +19,11 @@ _QUIET = MappingProxyType({"print_to_log_file": lambda *_args, **_more: None, "_
 
 
 def loss_at_full_resolution(
-    kind: type[nnUNetTrainer], plans: PlansManager, configuration: str, dataset_json: dict[str, Any]
+    kind: type[nnUNetTrainer],
+    plans: PlansManager,
+    configuration: str,
+    dataset_json: dict[str, Any],
+    annotation: BatchAnnotation | None = None,
 ) -> Loss:
     """Build a trainer's loss of one output at full resolution, without deep supervision.
 
@@ -30,9 +36,11 @@ def loss_at_full_resolution(
         plans: Plans of the model.
         configuration: Such as `3d_fullres`.
         dataset_json: Content of the model's `dataset.json`.
+        annotation: Tells what the cases that the loss will see are annotated for, see `masked_loss`; None where all
+            are fully.
 
     Raises:
-        HyperSORTError: `_build_loss` asks for what the constructor would have set.
+        HyperSORTError: `_build_loss` asks for what the constructor would have set; or the loss cannot leave labels out.
     """
     trainer = object.__new__(kind)
     vars(trainer).update(
@@ -57,4 +65,4 @@ def loss_at_full_resolution(
             f"The loss of {kind.__name__} cannot be built without a training ({error}); make what its _build_loss asks "
             f"for an attribute of the class, or a setting."
         ) from error
-    return loss
+    return loss if annotation is None else masked_loss(loss, annotation, ddp=False, trainer=kind.__name__)

@@ -62,7 +62,7 @@ class LatentTraining(BaseTrainer):
             offsets.requires_grad_()
 
         self.optimizer.zero_grad(set_to_none=True)
-        with self._autocast():
+        with self._seen(batch), self._autocast():
             output = self.network(data, latents) if offsets is None else self.network(data, latents, offsets)
             loss = self.loss(output, target)
             penalty = self._penalty(fed, latents.float())
@@ -71,11 +71,12 @@ class LatentTraining(BaseTrainer):
             self._step_latents(fed, latents)
         else:
             self._gather_gradients(rows, offsets)
-        visited, losses = self._losses_of_cases(rows, output, target)
+        with self._seen(batch):
+            visited, losses = self._losses_of_cases(rows, output, target)
         self.table.count_visits(visited)
         self.table.record_losses(visited, losses)
         self._step_in_epoch += 1
-        return self._finite_loss(loss)
+        return self._finite_loss(loss, batch)
 
     def _step_latents(self, rows: torch.Tensor, latents: torch.Tensor) -> None:
         rows, gradients = self._gradients_of_all_ranks(rows, latents)

@@ -1,0 +1,1 @@
+"""Trainings whose cases are not annotated for the same labels."""

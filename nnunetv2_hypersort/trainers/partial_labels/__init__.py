@@ -1,0 +1,1 @@
+"""nnU-Net on cases that are not annotated for the same labels."""
