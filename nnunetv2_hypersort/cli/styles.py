@@ -41,7 +41,8 @@ def run(args: argparse.Namespace) -> None:
     """Find the styles and print them.
 
     Raises:
-        HyperSORTError: See `find_styles` and `compare_groups`; also for a negative number of cases or an unknown device.
+        HyperSORTError: See `find_styles` and `compare_groups`; also for a negative number of cases, an unknown device,
+            or options of `--by` without it.
     """
     if args.cases < 0:
         raise HyperSORTError(f"--cases is {args.cases}; give 0 or more.")

@@ -191,11 +191,18 @@ def _fit(values: Reals, start: _Mixture | None) -> _Mixture:
         belief += _SEEN_RIGHT * np.log(1 - mixture.wrong) + _SEEN_WRONG * np.log(mixture.wrong)
         return -likelihood - belief
 
-    starts = [_to(start)] if start is not None else [
-        _to(_Mixture(0.0, 1.0, _SKEW, share, distance)) for share in (0.02, 0.15) for distance in (2.0, 6.0)
+    starts = (
+        [_to(start)]
+        if start is not None
+        else [_to(_Mixture(0.0, 1.0, _SKEW, share, distance)) for share in (0.02, 0.15) for distance in (2.0, 6.0)]
+    )
+    bounds = [
+        (-1.0, 1.0),
+        (-1.0, 1.0),
+        (np.log(0.01), np.log(1.0)),
+        (-8.0, _logit(_MOST_WRONG)),
+        (np.log(_NEAREST), np.log(_FURTHEST)),
     ]
-    bounds = [(-1.0, 1.0), (-1.0, 1.0), (np.log(0.01), np.log(1.0)), (-8.0, _logit(_MOST_WRONG)),
-              (np.log(_NEAREST), np.log(_FURTHEST))]
     found = [minimize(negative, one, method="L-BFGS-B", bounds=bounds) for one in starts]
     return _from(min(found, key=lambda one: float(one.fun)).x)
 
@@ -222,4 +229,6 @@ def _to(mixture: _Mixture) -> Reals:
 
 def _from(parameters: Reals) -> _Mixture:
     middle, scale, skew, wrong, distance = map(float, parameters)
-    return _Mixture(middle, float(np.exp(scale)), float(np.exp(skew)), 1 / (1 + float(np.exp(-wrong))), float(np.exp(distance)))
+    return _Mixture(
+        middle, float(np.exp(scale)), float(np.exp(skew)), 1 / (1 + float(np.exp(-wrong))), float(np.exp(distance))
+    )

@@ -17,7 +17,13 @@ from nnunetv2_hypersort.styles.groups.cross_fit import (
     unexplained,
 )
 from nnunetv2_hypersort.styles.groups.design import Design, Level
-from nnunetv2_hypersort.styles.groups.permutation import FoldPoints, TestResult, group_shifts, permutation_test
+from nnunetv2_hypersort.styles.groups.permutation import (
+    PERMUTATIONS,
+    FoldPoints,
+    TestResult,
+    group_shifts,
+    permutation_test,
+)
 
 SIGNIFICANT = 0.05
 """A difference is said below this p, corrected for the number of columns (of pairs of groups)."""
@@ -95,12 +101,24 @@ class Comparison:
         Args:
             p: That of `test`, corrected for the number of columns.
         """
-        same_images = self.design.level is Level.IMAGES
-        if self.predictability is not None and self.predictability.rescaled > TOLD_APART:
-            return Verdict.IMAGES_DIFFER
-        if p >= SIGNIFICANT:
-            return Verdict.NO_DIFFERENCE
-        return Verdict.DIFFERENT if same_images or self.predictability is not None else Verdict.IMAGES_UNKNOWN
+        return _verdict(p, self.predictability, same_images=self.design.level is Level.IMAGES)
+
+    def verdict_of(self, pair: PairOfGroups, p: float) -> Verdict:
+        """The answer for one group against the first.
+
+        Args:
+            pair: The two.
+            p: That of its test, corrected for the number of groups.
+        """
+        return _verdict(p, pair.predictability, same_images=self.design.level is Level.IMAGES)
+
+
+def _verdict(p: float, told: Predictability | None, *, same_images: bool) -> Verdict:
+    if told is not None and told.rescaled > TOLD_APART:
+        return Verdict.IMAGES_DIFFER
+    if p >= SIGNIFICANT:
+        return Verdict.NO_DIFFERENCE
+    return Verdict.DIFFERENT if same_images or told is not None else Verdict.IMAGES_UNKNOWN
 
 
 class Comparer:
@@ -110,6 +128,7 @@ class Comparer:
         points: Those of each fold.
         features: By case what its image is like, by name; empty where no image is there.
         places: What shifts are told in, such as latents where points are more than these; None takes the points.
+        permutations: See `permutation_test`.
         seed: Of permutations and cross-fits.
     """
 
@@ -119,13 +138,14 @@ class Comparer:
         features: Mapping[str, Mapping[str, float]],
         *,
         places: Sequence[CasePoints] | None = None,
+        permutations: int = PERMUTATIONS,
         seed: int = 0,
     ) -> None:
         self._points = points
         self._places = points if places is None else places
         names = sorted(set().union(*(features[case] for case in features)))
         self._features = {case: np.array([of.get(name, np.nan) for name in names]) for case, of in features.items()}
-        self._seed = seed
+        self._permutations, self._seed = permutations, seed
         self._explained: dict[Any, list[FoldPoints]] = {}
 
     def compare(self, design: Design) -> Comparison:
@@ -161,7 +181,7 @@ class Comparer:
         )
 
     def _test(self, indicators: np.ndarray, folds: Sequence[FoldPoints], blocks: NDArray[np.int64]) -> TestResult:
-        return permutation_test(indicators, folds, blocks, seed=self._seed)
+        return permutation_test(indicators, folds, blocks, permutations=self._permutations, seed=self._seed)
 
     def _points_of(
         self, of_folds: Sequence[CasePoints], kind: str, scores: np.ndarray | None, design: Design

@@ -7,10 +7,9 @@ from typing import Any
 
 from nnunetv2_hypersort.files.text_tables import printable
 from nnunetv2_hypersort.styles.groups.comparison import SIGNIFICANT, TOLD_APART, Comparison, Verdict, holm
+from nnunetv2_hypersort.styles.groups.cross_fit import Predictability
 from nnunetv2_hypersort.styles.groups.design import Level
 from nnunetv2_hypersort.styles.style_contrast import StyleContrast
-
-NOTHING_CLEAR = "no clear difference"
 
 _PERMUTED = {
     Level.IMAGES: "Groups were permuted within {blocks} images that have several.",
@@ -58,7 +57,7 @@ class ComparedColumn:
         """In JSON types."""
         compared, design = self.comparison, self.comparison.design
         values = self.pair_values()
-        told = {design.names[pair.group]: pair.predictability for pair in compared.pairs}
+        pairs = {design.names[pair.group]: pair for pair in compared.pairs}
         return {
             "column": self.names[0],
             "same_as": list(self.names[1:]),
@@ -70,7 +69,7 @@ class ComparedColumn:
             "permuted": design.level.value,
             "rows": len(design.rows),
             "blocks": len(set(design.blocks.tolist())),
-            "balanced_accuracy_of_images": _accuracy(compared),
+            "balanced_accuracy_of_images": _accuracy(compared.predictability),
             "chance": round(1 / len(design.names), 4),
             "groups": [
                 {
@@ -81,9 +80,8 @@ class ComparedColumn:
                         if not number
                         else {
                             "p": values[name],
-                            "balanced_accuracy_of_images": None
-                            if (found := told[name]) is None
-                            else round(found.balanced_accuracy, 4),
+                            "verdict": compared.verdict_of(pairs[name], values[name]).value,
+                            "balanced_accuracy_of_images": _accuracy(pairs[name].predictability),
                             "words": self.words.get(name, ""),
                             "compared": self.contrasts[name].to_json() if name in self.contrasts else None,
                         }
@@ -102,17 +100,20 @@ class ComparedColumn:
             columns: How many columns were compared in all.
         """
         compared, design, verdict = self.comparison, self.comparison.design, self.verdict
-        also = f" (and {', '.join(self.names[1:])}, which groups the cases in the same way)" if self.names[1:] else ""
-        lines = [f"{self.names[0]}{also}: {_headline(verdict, compared, self.p, columns)}"]
+        twins = f" (and {', '.join(self.names[1:])}, which groups the cases in the same way)" if self.names[1:] else ""
+        lines = [f"{self.names[0]}{twins}: {_headline(verdict, compared, self.p, columns)}"]
         values = self.pair_values()
         for number, name in enumerate(design.names):
             said = f"  {name} ({len(design.cases_of(number))} cases)"
             if not number:
                 lines.append(f"{said}: the most common.")
-            elif name in self.words:
-                lines.append(f"{said}: compared with {design.names[0]}, {self.words[name]} (p = {_p(values[name])}).")
-            else:
-                lines.append(f"{said}: p = {_p(values[name])}.")
+                continue
+            of_pair = compared.verdict_of(compared.pairs[number - 1], values[name])
+            differs = of_pair is not Verdict.NO_DIFFERENCE and verdict is not Verdict.NO_DIFFERENCE
+            words = self.words.get(name) if differs else None
+            also = "; the images differ, too" if differs and of_pair is Verdict.IMAGES_DIFFER else ""
+            how = words or ("a difference" if differs else "no difference found")
+            lines.append(f"{said}: compared with {design.names[0]}, {how}{also} (p = {_p(values[name])}).")
         blocks = len(set(design.blocks.tolist()))
         lines.append("  " + _PERMUTED[design.level].format(rows=len(design.rows), blocks=blocks) + _images(compared))
         if self.without_value:
@@ -195,8 +196,7 @@ def _images(compared: Comparison) -> str:
     return f"{said}; what they explain was taken out."
 
 
-def _accuracy(compared: Comparison) -> float | None:
-    told = compared.predictability
+def _accuracy(told: Predictability | None) -> float | None:
     return None if told is None or math.isnan(told.balanced_accuracy) else round(told.balanced_accuracy, 4)
 
 

@@ -70,7 +70,10 @@ def _intensities(channel: np.ndarray) -> dict[str, float]:
         "deviation": deviation,
         "skewness": float((standard**3).mean()),
         "kurtosis": float((standard**4).mean()),
-        **{f"quantile_{share:g}": float(value) for share, value in zip(_QUANTILES, np.quantile(values, _QUANTILES))},
+        **{
+            f"quantile_{share:g}": float(value)
+            for share, value in zip(_QUANTILES, np.quantile(values, _QUANTILES), strict=True)
+        },
         # Whole numbers of eight bits are graded more coarsely than floating point.
         "distinct": math.log(len(distinct) / len(values)),
         "most_common": float(counts.max() / len(values)),
