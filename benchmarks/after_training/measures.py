@@ -90,7 +90,7 @@ def _ranked(cases: Sequence[RankedCase], truth: Mapping[str, Truth]) -> Content:
         "disagreement": [-case.agreement for case in cases],
     }
     once = np.ones((1, len(cases)))
-    flagged = np.asarray([case.quality < 0.5 for case in cases])
+    flagged = np.asarray([bool(case.flagged) for case in cases])
     return {
         "cases": len(cases),
         "wrong_labels": int(wrong.sum()),

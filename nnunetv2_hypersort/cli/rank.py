@@ -14,13 +14,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "case_ranking.csv into the model folder."
     )
     add_model_arguments(parser, folds="folds to look at")
-    parser.add_argument(
+    limit = parser.add_mutually_exclusive_group()
+    limit.add_argument(
+        "--precision",
+        metavar="P",
+        type=float,
+        help="flag as many labels as keep this share of them wrong, as far as can be expected (default: 0.8)",
+    )
+    limit.add_argument(
         "--threshold",
         metavar="Q",
         type=float,
-        default=0.5,
-        help="flag labels of a lower quality (default: %(default)s, which is 3.5 robust standard deviations worse than "
-        "usual)",
+        help="flag labels of a lower quality instead; 0.5 is 3.5 robust standard deviations worse than usual",
     )
     parser.add_argument(
         "--ignore-mask",
@@ -42,11 +47,13 @@ def run(args: argparse.Namespace) -> None:
     """Rank and print the flagged cases."""
     from nnunetv2_hypersort.nnunet.devices import usable_device
     from nnunetv2_hypersort.ranking.rank import rank_cases
+    from nnunetv2_hypersort.ranking.wrong_labels import PRECISION
 
     ranking = rank_cases(
         args.model,
         folds=args.f,
         checkpoint_name=args.chk,
+        precision=PRECISION if args.precision is None else args.precision,
         threshold=args.threshold,
         ignore_mask=args.ignore_mask,
         exclude=args.exclude,
@@ -56,11 +63,11 @@ def run(args: argparse.Namespace) -> None:
     for fold, words in ranking.provisional.items():
         print(f"PROVISIONAL: fold {fold} is at {words}.")
     flagged = ranking.flagged
-    print(f"{len(flagged)} of {len(ranking.cases)} cases have a quality below {args.threshold:g}.")
     for case in flagged[:_SHOWN]:
         print(f"{case.quality:7.2g}  {case.case}  {case.style or '-'}  {case.reason}")
     if len(flagged) > _SHOWN:
         print(f"... and {len(flagged) - _SHOWN} more")
+    print(ranking.flags)
     for note in ranking.notes:
         print(f"Note: {note}")
     written = [str(ranking.file), *(path for path in (args.ignore_mask, args.exclude) if path)]

@@ -89,6 +89,6 @@ def write_splits_without(path: str | os.PathLike[str], splits: Splits, flagged: 
         if len(split["train"]) < _LEAST_CASES:
             raise HyperSORTError(
                 f"Without the {len(flagged)} flagged cases fold {number} has {len(split['train'])} training case(s) "
-                f"left; flag fewer with a lower --threshold."
+                f"left; flag fewer with a higher --precision or a lower --threshold."
             )
     write_json(path, kept)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +16,11 @@ from nnunetv2_hypersort.model.preprocessed import preprocessed_cases
 from nnunetv2_hypersort.model.progress import Stage
 from nnunetv2_hypersort.model.training_splits import check_splits_file, read_splits, write_splits_without
 from nnunetv2_hypersort.ranking.case_summary import summarise_case
+from nnunetv2_hypersort.ranking.flagging import FlaggedCases, check_limits, flag_cases
 from nnunetv2_hypersort.ranking.fold_evidence import CaseEvidence, gather_evidence
 from nnunetv2_hypersort.ranking.ignore_mask import IgnoreMaskDataset
 from nnunetv2_hypersort.ranking.ranking_table import RANKING_FILE, RankedCase, format_ranking, write_ranking
+from nnunetv2_hypersort.ranking.wrong_labels import PRECISION
 from nnunetv2_hypersort.styles.known_styles import known_styles
 
 
@@ -28,22 +30,22 @@ class Ranking:
 
     Attributes:
         cases: All cases of the split that could be judged; those without any evidence come last.
-        threshold: Labels with a lower quality are flagged.
+        flags: Which of them are flagged, and why.
         file: The table that was written.
         notes: What was left out, and what to do about it.
         provisional: By the name of the fold how far its training has come, where that is not its end.
     """
 
     cases: tuple[RankedCase, ...]
-    threshold: float
+    flags: FlaggedCases
     file: Path
     notes: tuple[str, ...]
     provisional: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def flagged(self) -> tuple[RankedCase, ...]:
-        """The cases whose quality is below the threshold."""
-        return tuple(case for case in self.cases if case.quality < self.threshold)
+        """The cases whose labels are taken for wrong."""
+        return tuple(case for case in self.cases if case.flagged)
 
 
 def rank_cases(
@@ -51,7 +53,8 @@ def rank_cases(
     *,
     folds: Sequence[int | str] | None = None,
     checkpoint_name: str = "checkpoint_final.pth",
-    threshold: float = 0.5,
+    precision: float = PRECISION,
+    threshold: float | None = None,
     ignore_mask: str | os.PathLike[str] | None = None,
     exclude: str | os.PathLike[str] | None = None,
     predict: bool = True,
@@ -68,8 +71,11 @@ def rank_cases(
         folds: Fold numbers, or `all`; None takes all that are trained. One that was asked for and is not finished, or
             all where none is, is taken at its newest checkpoint, and the table is marked as provisional.
         checkpoint_name: File name of the checkpoint in each fold folder.
-        threshold: Labels with a lower quality are flagged, in (0, 1). 0.5 means: on average over loss, isolation and
-            disagreement, 3.5 robust standard deviations worse than what is usual in the style.
+        precision: As many labels are flagged as keep this share of them wrong, as far as can be expected; in (0, 1).
+            Labels that are more likely right than wrong are never flagged.
+        threshold: Flag labels of a lower quality instead, in (0, 1). 0.5 means: on average over loss, isolation and
+            disagreement, 3.5 robust standard deviations worse than what is usual in the style. It is taken, too, where
+            there are too few cases to expect anything.
         ignore_mask: Also write the raw dataset anew to this folder, with the ignore label in the doubtful voxels of
             the flagged cases.
         exclude: Also write nnU-Net's splits to this file, without the flagged cases in the training of any fold.
@@ -85,8 +91,7 @@ def rank_cases(
             trained yet, `styles.json` is damaged, an output exists or cannot be written, or what it needs is gone.
         OSError: An output cannot be written.
     """
-    if not 0 < threshold < 1:
-        raise HyperSORTError(f"The threshold is {threshold:g}; give a quality between 0 and 1, such as 0.5.")
+    check_limits(precision, threshold)
     model = ModelFolder.open(model_folder, folds=folds, checkpoint_name=checkpoint_name, unfinished=True)
     require_writable(model.path / RANKING_FILE, *(() if exclude is None else (exclude,)))
     _refuse_untrained_folds(model)
@@ -119,7 +124,12 @@ def rank_cases(
     notes = tuple(
         note for note in (missing, *about_styles, *_about_stages(model), _about_folds(model, predictable)) if note
     )
-    ranking = Ranking(tuple(cases), threshold, model.path / RANKING_FILE, notes, model.provisional)
+    flags = flag_cases(cases, precision=precision, threshold=threshold)
+    cases = [
+        replace(case, flagged=bool(flagged), wrong_probability=float(chance))
+        for case, flagged, chance in zip(cases, flags.flagged, flags.probabilities, strict=True)
+    ]
+    ranking = Ranking(tuple(cases), flags, model.path / RANKING_FILE, notes, model.provisional)
     flagged = [case.case for case in ranking.flagged]
     with printed_if_unsaved(lambda: format_ranking(ranking.cases)):
         write_ranking(ranking.file, ranking.cases)

@@ -14,6 +14,7 @@ from nnunetv2_hypersort.files import write_text
 from nnunetv2_hypersort.files.tables import format_table, read_table
 
 RANKING_FILE = "case_ranking.csv"
+_YES_NO = {True: "yes", False: "no"}
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class RankedCase:
         style: Name of its annotation style; empty for a case of no style.
         folds: The folds that trained on it and were looked at.
         reason: What is unusual about it, in words; empty if nothing is.
+        flagged: Whether the label is taken for wrong; None where that was not decided.
+        wrong_probability: That it is wrong, in [0, 1], by the mixture of usual and wrong labels.
         held_out: The folds that did not train on it and whose prediction was compared with its label.
         outlyingness: Mean of the three below, which gives the quality; higher = worse.
         loss: Running mean of the training loss (Dice + cross-entropy), mean over folds.
@@ -43,6 +46,8 @@ class RankedCase:
     style: str
     folds: tuple[str, ...]
     reason: str
+    flagged: bool | None = None
+    wrong_probability: float = math.nan
     held_out: tuple[str, ...] = ()
     outlyingness: float = math.nan
     loss: float = math.nan
@@ -68,7 +73,7 @@ def format_ranking(cases: Sequence[RankedCase]) -> str:
     columns = list(RankedCase.__dataclass_fields__)
     if not any(case.provisional for case in cases):
         columns.remove("provisional")
-    rows = [[_folds_as_text(getattr(case, column)) for column in columns] for case in cases]
+    rows = [[_as_cell(getattr(case, column)) for column in columns] for case in cases]
     return format_table(columns, rows, number="{:.5g}".format)
 
 
@@ -115,12 +120,23 @@ def _from_cells(row: Mapping[str, str], path: Path, remedy: str) -> RankedCase:
             values[field.name] = _number(cell, field.name, path, remedy)
         elif field.name in ("folds", "held_out"):
             values[field.name] = tuple(cell.split())
+        elif field.name == "flagged":
+            values[field.name] = _is_flagged(cell, path, remedy)
         else:
             values[field.name] = cell
     case = RankedCase(**values)
-    if not math.isnan(case.quality) and not 0 <= case.quality <= 1:
-        raise HyperSORTError(f"{path} has the quality {row['quality']!r}, which is not in [0, 1]; {remedy}.")
+    for name in ("quality", "wrong_probability"):
+        value = getattr(case, name)
+        if not math.isnan(value) and not 0 <= value <= 1:
+            raise HyperSORTError(f"{path} has the {name} {row[name]!r}, which is not in [0, 1]; {remedy}.")
     return case
+
+
+def _is_flagged(cell: str, path: Path, remedy: str) -> bool | None:
+    # Tables of before have no such column.
+    if cell not in ("", *_YES_NO.values()):
+        raise HyperSORTError(f"{path} has {cell!r} in its column `flagged`, which is neither yes nor no; {remedy}.")
+    return {text: flagged for flagged, text in _YES_NO.items()}.get(cell)
 
 
 def _number(cell: str, column: str, path: Path, remedy: str) -> float:
@@ -130,5 +146,7 @@ def _number(cell: str, column: str, path: Path, remedy: str) -> float:
         raise HyperSORTError(f"{path} has {cell!r} in its column `{column}`, which is no number; {remedy}.") from None
 
 
-def _folds_as_text(value: str | float | tuple[str, ...]) -> str | float:
+def _as_cell(value: str | float | bool | tuple[str, ...] | None) -> str | float | None:
+    if isinstance(value, bool):
+        return _YES_NO[value]
     return " ".join(value) if isinstance(value, tuple) else value

@@ -1,14 +1,13 @@
 """Reads what is known of the cases: styles, ranking, and a table of the user's with columns to colour by."""
 
 import shlex
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.files.tables import read_users_table
+from nnunetv2_hypersort.files.case_rows import read_case_rows
 from nnunetv2_hypersort.latents import Style
 from nnunetv2_hypersort.latents.styles_file import StylesFile
 from nnunetv2_hypersort.model import ModelFolder
@@ -81,24 +80,12 @@ def read_columns(path: Path, cases: Sequence[str]) -> tuple[list[Column], list[N
         HyperSORTError: The file cannot be read, has no column `case`, a case stands there twice, or it has no case of
             this model.
     """
-    table = read_users_table(path, ("case",))
-    counts = Counter(row["case"] for row in table.rows)
-    if "" in counts:
-        raise HyperSORTError(f"{path} has a row without a value in its column `case`; mend the table.")
-    if twice := [case for case, count in counts.items() if count > 1]:
-        raise HyperSORTError(f"{path} has more than one row for the case {', '.join(twice[:5])}; mend the table.")
-    # Blanks around a name are lost in tables that people make.
-    known = {**{case.strip(): case for case in cases}, **{case: case for case in cases}}
-    rows = {known[row["case"]]: row for row in table.rows if row["case"] in known}
-    if not rows:
-        raise HyperSORTError(
-            f"{path} has no training case of this model in its column `case`; the ids look like {cases[0]}."
-        )
-    cells = {name: {case: row[name] for case, row in rows.items() if row[name]} for name in table.columns}
+    table = read_case_rows(path, cases)
+    cells = {name: table.column(name) for name in table.columns}
     columns = _columns(cells, ("case",), in_table=True)
     if not columns:
         raise HyperSORTError(f"{path} has no column beside `case` with a value; add one to colour by.")
-    missing = len(cases) - len(rows)
+    missing = len(cases) - len(table.rows)
     return columns, [Note(f"{missing} of {len(cases)} training cases are not in {path.name}.")] if missing else []
 
 

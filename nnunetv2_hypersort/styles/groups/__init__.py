@@ -1,0 +1,1 @@
+"""Known groups of cases (institutes, scanners, raters, years): are their labels annotated differently, and how?"""
