@@ -1,27 +1,26 @@
 """Clusters of latents, their number not given: the annotation styles of a fold."""
 
-import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse.csgraph import connected_components
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
 
 from nnunetv2_hypersort.latents import FoldRecord
+from nnunetv2_hypersort.styles.bending import is_bent
+from nnunetv2_hypersort.styles.isolation import isolated
 from nnunetv2_hypersort.styles.medoid import medoid
+from nnunetv2_hypersort.styles.split_level import split_level
+from nnunetv2_hypersort.styles.splitting import best_splits
 
-_LARGEST_MIXTURE = 8
-_CASES_PER_COMPONENT = 5
-_VARIANCE_FLOOR = 1e-3
-# Two components are one cluster unless the density on the ridge between them falls below this share of the lower peak.
-_VALLEY = 0.5
-# A component whose peak is below this share of the highest holds scattered cases, not a style.
-_THIN = 0.1
-_STEPS = 41
-# A mixture of eight components is known from so many latents; more cost time and tell nothing.
-_MOST_FITTED = 20_000
+_CASES_PER_CLUSTER = 5
+FEWEST_CASES = 2 * _CASES_PER_CLUSTER
+"""Fewer cases than this are one cluster."""
+# Splits of so many latents tell what more would.
+_MOST_SEARCHED = 4_000
+_STRAIGHT_CALLED_BENT = 0.01
+_POOLED_CASES = 10
+# Several parts are tried, each of which may be split by chance: about one in a hundred with so much more evidence.
+_MORE_FOR_PARTS = 3.5
 
 
 @dataclass(frozen=True)
@@ -58,11 +57,11 @@ class FoldClusters:
     @classmethod
     def find(cls, record: FoldRecord) -> "FoldClusters":
         """Cluster the latents of a fold; a case that was never visited has none and is left out."""
-        rows = np.flatnonzero(record.visits > 0)
+        rows, points = points_of(record)
         cases = [record.case_ids[row] for row in rows]
         if not cases:
             return cls(record.fold, {}, ())
-        found = find_clusters(record.latents[rows])
+        found = find_clusters(points)
         return cls(
             record.fold,
             dict(zip(cases, map(int, found.labels), strict=True)),
@@ -77,13 +76,19 @@ class FoldClusters:
         return tuple(case for case, number in self.clusters.items() if number == cluster)
 
 
+def points_of(record: FoldRecord) -> tuple[np.ndarray, np.ndarray]:
+    """What the clusters of a fold are found in: the rows of its cases that were drawn, and their latents."""
+    rows = np.flatnonzero(record.visits > 0)
+    return rows, record.latents[rows]
+
+
 def find_clusters(latents: np.ndarray) -> Clusters:
     """Find clusters of latents; one cluster, or none among very few cases, are possible answers.
 
-    A Gaussian mixture is fitted whose number of components the Bayesian information criterion chooses (Schwarz 1978).
-    Components are then joined where the mixture's density has no valley on the ridge between their means (Ray and
-    Lindsay 2005; Hennig 2010), as one style need not be Gaussian. Components that are far thinner than the densest
-    hold the scattered latents of erroneous and unusual cases; these belong to no cluster, and neither do fewer than
+    Isolated cases are set aside. The rest is split in two, and each part again, as long as two groups tell the latents
+    better than one style of any shape by more than chance gives (`best_splits`, `split_level`), and the cases between
+    the groups lie on the way from one to the other (`is_bent`: rings and bows are one style). Then each case goes to
+    the cluster under whose Gaussian it is most probable; isolated cases belong to no cluster, and neither do fewer than
     five cases that lie together.
 
     Args:
@@ -95,56 +100,48 @@ def find_clusters(latents: np.ndarray) -> Clusters:
     count = len(latents)
     centred = np.asarray(latents, dtype=np.float64) - np.median(latents, axis=0)
     scale = np.sqrt((centred**2).mean())
-    if count < 2 * _CASES_PER_COMPONENT or scale == 0:
+    if count < FEWEST_CASES or scale == 0:
         return _ordered(np.zeros(count, dtype=np.int64), centred)
     points = centred / scale
-    mixture = _fit(points)
-    peaks = mixture.weights_ / np.sqrt(np.linalg.det(mixture.covariances_))
-    dense = np.flatnonzero(peaks >= _THIN * peaks.max())
-    _, group = connected_components(_joined(mixture, dense), directed=False)
-    posterior = mixture.predict_proba(points)
-    of_groups = [posterior[:, dense[group == one]].sum(axis=1) for one in range(group.max() + 1)]
-    scattered = np.delete(posterior, dense, axis=1).sum(axis=1)
-    labels = np.argmax([*of_groups, scattered], axis=0)
-    labels[labels == len(of_groups)] = -1
-    sizes = np.bincount(labels[labels >= 0], minlength=len(of_groups))
-    labels[np.isin(labels, np.flatnonzero(sizes < _CASES_PER_COMPONENT))] = -1
+    # In any order but theirs, which may be by hospital.
+    searched = np.random.default_rng(0).permutation(points)[:_MOST_SEARCHED] if count > _MOST_SEARCHED else points
+    searched = searched[~isolated(searched)]
+    found = [searched[rows] for rows in _parts(searched, np.arange(len(searched)), 0.0)]
+    labels = _most_probable(points, found)
+    for number in range(len(found)):
+        rows = np.flatnonzero(labels == number)
+        labels[rows[isolated(points[rows])]] = -1
+    sizes = np.bincount(labels[labels >= 0], minlength=len(found))
+    labels[np.isin(labels, np.flatnonzero(sizes < _CASES_PER_CLUSTER))] = -1
     return _ordered(labels, centred)
 
 
-def _fit(points: np.ndarray) -> GaussianMixture:
-    if len(points) > _MOST_FITTED:
-        # In any order but theirs, which may be by hospital.
-        points = np.random.default_rng(0).permutation(points)[:_MOST_FITTED]
-    largest = min(_LARGEST_MIXTURE, len(points) // _CASES_PER_COMPONENT)
-    with warnings.catch_warnings():
-        # The best of five starts is kept, converged or not, as in any use of it.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        fits = [
-            GaussianMixture(components, n_init=5, random_state=0, reg_covar=_VARIANCE_FLOOR).fit(points)
-            for components in range(1, largest + 1)
-        ]
-    return min(fits, key=lambda fit: fit.bic(points))
+def _parts(points: np.ndarray, rows: np.ndarray, more: float) -> list[np.ndarray]:
+    level = split_level(len(rows), points.shape[1]) + more
+    for split in best_splits(points[rows], least=_CASES_PER_CLUSTER):
+        if split.evidence <= level:
+            break
+        if not is_bent(split, level=_STRAIGHT_CALLED_BENT):
+            halves = rows[~split.is_second], rows[split.is_second]
+            return [part for half in halves for part in _parts(points, half, _MORE_FOR_PARTS)]
+    return [rows]
 
 
-def _joined(mixture: GaussianMixture, components: np.ndarray) -> np.ndarray:
-    joined = np.zeros((len(components), len(components)), dtype=bool)
-    for i, first in enumerate(components):
-        for j, second in enumerate(components[:i]):
-            density = np.exp(mixture.score_samples(_ridge(mixture, first, second)))
-            # The lower of the highest points before and behind: a slope without a second peak is no valley.
-            lower_peak = np.minimum(np.maximum.accumulate(density), np.maximum.accumulate(density[::-1])[::-1])
-            joined[i, j] = (density >= _VALLEY * lower_peak).all()
-    return joined
-
-
-def _ridge(mixture: GaussianMixture, first: int, second: int) -> np.ndarray:
-    # Every mode and saddle of two Gaussians lies on this curve (Ray and Lindsay 2005, equation 4).
-    share = np.linspace(0, 1, _STEPS)[:, None, None]
-    precision = (1 - share) * mixture.precisions_[first] + share * mixture.precisions_[second]
-    pull = [mixture.precisions_[k] @ mixture.means_[k] for k in (first, second)]
-    ridge: np.ndarray = np.linalg.solve(precision, (1 - share) * pull[0][:, None] + share * pull[1][:, None])[..., 0]
-    return ridge
+def _most_probable(points: np.ndarray, clusters: Sequence[np.ndarray]) -> np.ndarray:
+    if len(clusters) == 1:
+        return np.zeros(len(points), dtype=np.int64)
+    total = sum(map(len, clusters))
+    centred = [cluster - cluster.mean(axis=0) for cluster in clusters]
+    pooled = sum(one.T @ one for one in centred) / total
+    pooled = pooled + 1e-9 * np.trace(pooled) * np.eye(len(pooled))
+    densities = []
+    for cluster, around in zip(clusters, centred, strict=True):
+        # What few cases say of their spread is joined with what all say.
+        covariance = (around.T @ around + _POOLED_CASES * pooled) / (len(cluster) + _POOLED_CASES)
+        factor = np.linalg.cholesky(covariance)
+        distances = np.linalg.solve(factor, (points - cluster.mean(axis=0)).T)
+        densities.append(np.log(len(cluster) / np.diag(factor).prod()) - (distances**2).sum(axis=0) / 2)
+    return np.argmax(densities, axis=0)
 
 
 def _ordered(labels: np.ndarray, points: np.ndarray) -> Clusters:

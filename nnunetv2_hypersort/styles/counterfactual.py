@@ -57,6 +57,34 @@ def contrasts_of_styles(
     return contrasts, by_fold
 
 
+def contrast_of_latents(
+    model: ModelFolder,
+    fold: TrainedFold,
+    images: CaseImages,
+    high: Sequence[float],
+    low: Sequence[float],
+    *,
+    cases: int,
+    device: str | torch.device,
+) -> StyleContrast:
+    """Compare what one latent of a fold segments with what another one does.
+
+    Args:
+        model: The model.
+        fold: The fold of both latents.
+        images: Where the images are.
+        high: The latent, (dim,) values.
+        low: The one it is compared with.
+        cases: How many cases are segmented.
+        device: Device of PyTorch.
+
+    Raises:
+        HyperSORTError: No image is there that can be read, or the model is the second stage of a cascade.
+    """
+    segmented = _segment(model, fold, images, {"high": high, "low": low}, cases, device)
+    return contrast_styles("high", "low", segmented, model.labels)
+
+
 def _segment(
     model: ModelFolder,
     fold: TrainedFold,

@@ -21,8 +21,9 @@ from nnunetv2_hypersort.latents.styles_file import (
 )
 from nnunetv2_hypersort.model.case_images import CaseImages
 from nnunetv2_hypersort.model.model_folder import ModelFolder
+from nnunetv2_hypersort.styles.certainty import Certainty, first_axis
 from nnunetv2_hypersort.styles.clustering import FoldClusters
-from nnunetv2_hypersort.styles.counterfactual import contrasts_of_styles
+from nnunetv2_hypersort.styles.counterfactual import contrast_of_latents, contrasts_of_styles
 from nnunetv2_hypersort.styles.found_styles import FoundStyle, FoundStyles
 from nnunetv2_hypersort.styles.grouping import group_styles
 from nnunetv2_hypersort.styles.label_volumes import describe_label_volumes, label_volumes
@@ -82,6 +83,7 @@ def find_styles(
     grouping = group_styles([fold.record for fold in model.folds], earlier, taken)
     styles = [_with_latents(model, style, grouping.clusters, cases, device) for style in grouping.styles]
     described, described_from = _described(model, styles, grouping.clusters, cases, device)
+    certainty = [Certainty.of(fold.record, one) for fold, one in zip(model.folds, grouping.clusters, strict=True)]
     found = FoundStyles(
         folds=tuple(fold.name for fold in model.folds),
         styles=described,
@@ -90,6 +92,7 @@ def find_styles(
         undecided=grouping.undecided,
         described_from=described_from,
         provisional=model.provisional,
+        certainty=tuple(_with_change(model, one, cases, device) for one in certainty),
     )
     known = {fold for style in book.styles if style.origin == "clusters" for fold in style.folds}
     left_out = sorted(known - set(found.folds), key=fold_order)
@@ -128,6 +131,27 @@ def _with_latents(
     return replace(style, folds=there)
 
 
+def _with_change(model: ModelFolder, certainty: Certainty, cases: int, device: str | torch.device) -> Certainty:
+    if certainty.told_apart is None or cases < 1:
+        return certainty
+    fold = model.fold(certainty.fold)
+    centre, axis, spread = first_axis(fold.record.latents[fold.record.visits > 0])
+    half = certainty.told_apart * spread / 2 * axis
+    images = CaseImages.find(model)
+    try:
+        contrast = contrast_of_latents(
+            model, fold, images, (centre + half).tolist(), (centre - half).tolist(), cases=cases, device=device
+        )
+    except HyperSORTError as error:
+        return replace(certainty, change=f"unknown, as the images could not be segmented: {error}")
+    ratio = contrast.shared["volume_ratio"].median if contrast.cases and "volume_ratio" in contrast.shared else None
+    return replace(certainty, volume_ratio=ratio, change=describe_contrast(contrast, _unit(model)))
+
+
+def _unit(model: ModelFolder) -> str:
+    return "pixels" if str(model.dataset_json.get("file_ending", "")).lower() in PIXEL_FORMATS else "mm"
+
+
 def _described(
     model: ModelFolder,
     styles: Sequence[Style],
@@ -143,8 +167,7 @@ def _described(
     try:
         if len(styles) > 1 and cases > 0:
             contrasts, by_fold = contrasts_of_styles(model, images, styles, cases=cases, device=device)
-            unit = "pixels" if str(model.dataset_json.get("file_ending", "")).lower() in PIXEL_FORMATS else "mm"
-            words = {pair: describe_contrast(contrast, unit) for pair, contrast in contrasts.items()}
+            words = {pair: describe_contrast(contrast, _unit(model)) for pair, contrast in contrasts.items()}
             described_from = (
                 f"Described from the same images segmented in each style (up to {cases}, by fold "
                 f"{', '.join(sorted(set(by_fold.values())))})."

@@ -9,6 +9,7 @@ from nnunetv2_hypersort.files.text_tables import plain_columns
 from nnunetv2_hypersort.latents import Style, StyleBook
 from nnunetv2_hypersort.latents.styles_file import style_entry
 from nnunetv2_hypersort.styles.alignment import Agreement, Alignment
+from nnunetv2_hypersort.styles.certainty import Certainty
 from nnunetv2_hypersort.styles.style_contrast import StyleContrast
 
 
@@ -55,6 +56,7 @@ class FoundStyles:
         undecided: Cases whose folds disagree on their style.
         described_from: Where the descriptions come from, in words.
         provisional: By the name of the fold how far its training had come, where that was not its end.
+        certainty: For each fold how sure the number of its clusters is.
     """
 
     folds: tuple[str, ...]
@@ -64,6 +66,7 @@ class FoundStyles:
     undecided: tuple[str, ...]
     described_from: str
     provisional: Mapping[str, str] = field(default_factory=dict)
+    certainty: tuple[Certainty, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -109,6 +112,7 @@ class FoundStyles:
             "outliers": list(self.outliers),
             "undecided": list(self.undecided),
             "described_from": self.described_from,
+            "certainty": {one.fold: one.to_json() for one in self.certainty},
         }
 
     def to_text(self) -> str:
@@ -124,6 +128,10 @@ class FoundStyles:
         lines = [plain_columns(rows), "", *(f"{found.style.name}: {found.description}" for found in self.styles)]
         lines += ["", *self._remarks()]
         return "\n".join([*marks, *lines])
+
+    def _names_in(self, fold: str, clusters: int) -> list[str]:
+        there = {found.style.folds[fold].cluster: found for found in self.styles if fold in found.style.folds}
+        return [there[number].style.name if number in there else f"cluster {number}" for number in range(clusters)]
 
     def _remarks(self) -> list[str]:
         remarks = [self.described_from] if len(self.styles) > 1 else []
@@ -147,6 +155,7 @@ class FoundStyles:
             remarks.append(
                 f"Without a counterpart in other folds: {', '.join(self.unmatched)}; each serves its own fold only."
             )
+        remarks += [one.to_text(self._names_in(one.fold, len(one.stability))) for one in self.certainty]
         if self.outliers:
             remarks.append(f"In no cluster ({len(self.outliers)}): {_some(self.outliers)}.")
         if self.undecided:

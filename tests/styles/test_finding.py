@@ -13,10 +13,11 @@ from nnunetv2_hypersort.cli.main import main
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.latents import FoldRecord, Style, StyleInFold
 from nnunetv2_hypersort.latents.styles_file import set_styles_aside
-from nnunetv2_hypersort.model import ModelFolder
+from nnunetv2_hypersort.model import FoldSegmenter, ModelFolder, load_preprocessed
 from nnunetv2_hypersort.prediction import predict_from_model_folder
 from nnunetv2_hypersort.styles import find_styles
 from nnunetv2_hypersort.styles.alignment import align_clusters
+from nnunetv2_hypersort.styles.certainty import Certainty, first_axis
 from nnunetv2_hypersort.styles.clustering import FoldClusters
 
 ONE_PROCESS = {"num_processes_preprocessing": 1, "num_processes_segmentation_export": 1, "device": "cpu"}
@@ -175,9 +176,36 @@ def test_one_fold_and_one_style(trained_model):
     assert len(found.styles[0].style.cases) == 8
     assert found.styles[0].description == "The only style: the latents show no structure beyond one cluster."
     assert "Only fold 1 was looked at" in found.to_text()
+    assert "Fold 1 has 8 cases; fewer than 10 are never split." in found.to_text()
     content = json.loads((trained_model / "styles.json").read_text())
     assert content["agreement"] is None
     assert content["folds"] == ["1"]
+
+
+def test_one_style_says_what_would_have_been_seen(trained_model, monkeypatch):
+    few = Certainty("1", 8, (), 3.5)
+    monkeypatch.setattr(Certainty, "of", classmethod(lambda _cls, _record, _found: few))
+    found = find_styles(trained_model, folds=[1], cases=2)
+    fold = ModelFolder.open(trained_model).fold(1)
+    centre, axis, spread = first_axis(fold.record.latents)
+    segmenter = FoldSegmenter(ModelFolder.open(trained_model), fold, "cpu")
+    ratios = []
+    for case in ("phantom_001", "phantom_006"):
+        image = load_preprocessed(ModelFolder.open(trained_model), case)
+        high, low = (
+            (segmenter.segment_preprocessed(image, centre + side * 3.5 / 2 * spread * axis) > 0).sum()
+            for side in (1, -1)
+        )
+        ratios.append(high / low if low else np.nan)
+    written = json.loads((trained_model / "styles.json").read_text())["certainty"]["1"]
+    assert written["told_apart_from"] == 3.5
+    assert written["change"]
+    if np.isfinite(ratios).all():
+        assert written["volume_ratio"] == pytest.approx(np.median(ratios), abs=1e-3)
+    assert f"stands for this change: {written['change']}" in found.to_text()
+    assert json.loads((trained_model / "styles.json").read_text())["certainty"]["1"]["stability"] == []
+    without = find_styles(trained_model, folds=[1], cases=0)
+    assert without.certainty == (few,)
 
 
 def test_without_preprocessed_data_the_raw_images_serve_and_then_the_labels(
