@@ -11,6 +11,7 @@ import numpy as np
 from benchmarks.nnunet_runs.workplace import PLANS, Workplace
 from nnunetv2_hypersort.demo.small_plan import shrink
 from nnunetv2_hypersort.files import write_json
+from nnunetv2_hypersort.nnunet.raw_dataset import open_dataset
 
 PROCESSES = 2
 SPLITS = "splits_final.json"
@@ -79,12 +80,30 @@ def copy_plans(workplace: Workplace, source: str, dataset: str, *, labels_of: st
 
 
 def preprocess(workplace: Workplace, dataset: str, configuration: str) -> None:
-    """Preprocess one configuration of a planned dataset.
+    """Preprocess one configuration of a planned dataset, case by case with nnU-Net's own preprocessor.
 
-    Raises:
-        HyperSORTError: nnU-Net's command failed.
+    In this process: nnU-Net's worker processes take longer to start than these small images to preprocess.
     """
-    workplace.command("nnUNetv2_preprocess", "-d", str(int(dataset[7:10])), "-c", configuration, "-np", str(PROCESSES))
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+    plans = PlansManager(read_plans(workplace, dataset))
+    planned = plans.get_configuration(configuration)
+    raw = open_dataset(workplace.raw / dataset)
+    target = workplace.preprocessed / dataset
+    preprocessor = planned.preprocessor_class(verbose=False)
+    for name in (planned.data_identifier, "gt_segmentations"):
+        shutil.rmtree(target / name, ignore_errors=True)
+        (target / name).mkdir()
+    for case in raw.cases.values():
+        shutil.copyfile(case.label, target / "gt_segmentations" / case.label.name)
+        preprocessor.run_case_save(
+            str(target / planned.data_identifier / case.name),
+            list(map(str, case.images)),
+            str(case.label),
+            plans,
+            planned,
+            raw.content,
+        )
 
 
 def read_split(workplace: Workplace, dataset: str, fold: int = 0) -> tuple[list[str], list[str]]:

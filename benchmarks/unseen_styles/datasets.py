@@ -17,7 +17,7 @@ from benchmarks.nnunet_runs.datasets import (
     preprocess,
 )
 from benchmarks.nnunet_runs.workplace import Workplace
-from benchmarks.unseen_styles.mixtures import Annotated, Mixture, Planted
+from benchmarks.unseen_styles.mixtures import MIXTURES, Annotated, Mixture, Planted
 from benchmarks.unseen_styles.sources import AS_DRAWN, choose_images
 from nnunetv2_hypersort.files import write_json
 from nnunetv2_hypersort.perturbation.assignment import quotas
@@ -91,12 +91,7 @@ def prepare(workplace: Workplace, data: Path, mixture: Mixture, seed: int, image
             _write_raw(raw, data, mixture, {case: (entry.image, entry.style) for case, entry in truth.items()})
         write_json(raw / TRUTH, {case: asdict(entry) for case, entry in truth.items()})
     truth = read_truth(workplace, dataset)
-    planned = mixture.dataset(0)
-    if dataset == planned:
-        plan_small(workplace, dataset, mixture.source.plan)
-    else:
-        prepare(workplace, data, mixture, 0, images)
-        copy_plans(workplace, planned, dataset, labels_of=dataset)
+    copy_plans(workplace, _planned(workplace, data, mixture, images), dataset, labels_of=dataset)
     preprocess(workplace, dataset, mixture.source.plan.configuration)
     write_json(workplace.preprocessed / dataset / SPLITS, make_splits(truth, mixture))
 
@@ -130,10 +125,23 @@ def _annotated(mixture: Annotated, images: list[str], draw: int) -> dict[str, Tr
     }
 
 
-def _plant(
-    workplace: Workplace, data: Path, mixture: Planted, dataset: str, images: list[str]
-) -> dict[str, Truth]:
-    source = workplace.raw / f"Dataset{mixture.source.number}_{mixture.source.name.title()}{len(images)}"
+def _planned(workplace: Workplace, data: Path, mixture: Mixture, images: int | None) -> str:
+    """The dataset whose plans all mixtures of a source share: nnU-Net plans it once."""
+    source = mixture.source
+    dataset = f"Dataset{source.number}_{source.name.title()}"
+    done = workplace.preprocessed / dataset / "planned.json"
+    if not done.exists():
+        most = max(other.images or 0 for other in MIXTURES if other.source_name == mixture.source_name) or None
+        names = choose_images(source.images(data), min(filter(None, (most, images)), default=None))
+        _write_raw(workplace.raw / dataset, data, mixture, {name: (name, source.annotators[0]) for name in names})
+        plan_small(workplace, dataset, source.plan)
+        write_json(done, asdict(source.plan))
+    return dataset
+
+
+def _plant(workplace: Workplace, data: Path, mixture: Planted, dataset: str, images: list[str]) -> dict[str, Truth]:
+    # Not named like a dataset: nnU-Net does not look at it.
+    source = workplace.raw / f"{mixture.source.name}_{len(images)}_{AS_DRAWN}"
     if not (source / "dataset.json").exists():
         _write_raw(source, data, mixture, {image: (image, AS_DRAWN) for image in images})
     spec = mixture.spec

@@ -220,9 +220,7 @@ _CHOOSING: tuple[Mixture, ...] = (
         "phantom",
         80,
         {
-            "styles": _styles(
-                as_drawn=(0.65, ()), end_trimmed=(0.35, [{"cut": {"end": "inferior", "fraction": 0.2}}])
-            ),
+            "styles": _styles(as_drawn=(0.65, ()), end_trimmed=(0.35, [{"cut": {"end": "inferior", "fraction": 0.2}}])),
             "errors": _wrong(0.08, *_WRONG_PHANTOM),
         },
     ),
@@ -237,9 +235,7 @@ _CHOOSING: tuple[Mixture, ...] = (
         {"person1_imagej": 0.34, "person2": 0.33, "person3_amira": 0.33},
     ),
     Annotated("cells_once", 500, Half.CHOOSING, "cells", None, {"person1_imagej": 0.5, "person3_amira": 0.5}),
-    Annotated(
-        "cells_twice", 510, Half.CHOOSING, "cells", None, {"person1_imagej": 0.5, "person2": 0.5}, once=False
-    ),
+    Annotated("cells_twice", 510, Half.CHOOSING, "cells", None, {"person1_imagej": 0.5, "person2": 0.5}, once=False),
     Annotated(
         "cells_thrice",
         520,

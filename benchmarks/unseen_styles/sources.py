@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import nibabel
 import numpy as np
@@ -135,7 +135,7 @@ class Picture(Source):
     """
 
     folder: str
-    masks: dict[str, str]
+    masks: ClassVar[dict[str, str]]
 
     def images(self, data: Path) -> list[str]:
         """See the base class."""
@@ -156,11 +156,10 @@ class Cells(Picture):
     """Smooth muscle cells in phase contrast, outlined by five people with two tools; Person2's two are one."""
 
     name, number, folder = "cells", 312, "bu_bil_cells"
-    masks = {
+    masks: ClassVar[dict[str, str]] = {
         f"person{person}{tool}": f"Person{person}_{folder}"
         for person in range(1, 6)
-        for tool, folder in (("", "Amira"),) * (person == 2)
-        or (("_amira", "Amira"), ("_imagej", "ImageJ"))
+        for tool, folder in (("", "Amira"),) * (person == 2) or (("_amira", "Amira"), ("_imagej", "ImageJ"))
     }
     annotators = tuple(masks)
     plan = SmallPlan(CONFIGURATION_2D, 1.5, (128, 128), (8, 16, 32, 64), 4)
@@ -171,7 +170,7 @@ class Chest(Picture):
     """Chest X-rays with masks of both lungs, 128 x 128."""
 
     name, number, folder = "chest", 313, "shenzhen_cxr"
-    masks = {AS_DRAWN: "masks"}
+    masks: ClassVar[dict[str, str]] = {AS_DRAWN: "masks"}
     plan = SmallPlan(CONFIGURATION_2D, 1.0, (128, 128), (8, 16, 32, 64), 4)
     labels, channels = {"lung": 1}, {"0": "xray"}
 
@@ -201,9 +200,7 @@ class Retina(Source):
         return image[:-1]
 
 
-SOURCES: dict[str, Source] = {
-    source.name: source for source in (Hippocampus(), Phantom(), Cells(), Chest(), Retina())
-}
+SOURCES: dict[str, Source] = {source.name: source for source in (Hippocampus(), Phantom(), Cells(), Chest(), Retina())}
 
 
 def _names(folder: Path, pattern: str, ending: str) -> list[str]:

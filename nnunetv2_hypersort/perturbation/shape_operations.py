@@ -20,7 +20,8 @@ def fill_clefts(labels: Labels, grid: Grid, values: tuple[int, ...], mm: float) 
     the one named first. Outside the image is background.
     """
     # A ball may lie beyond the image's edge; without room for it everything between label and edge were a cleft.
-    margins = [int(np.ceil(mm / step)) + 1 if length > 1 else 0 for step, length in zip(grid.spacing, labels.shape)]
+    sizes = zip(grid.spacing, labels.shape, strict=True)
+    margins = [int(np.ceil(mm / step)) + 1 if length > 1 else 0 for step, length in sizes]
     padded = np.pad(labels, [(margin, margin) for margin in margins])
     view = window(np.isin(padded, values), grid, mm)
     if view is None:
@@ -31,7 +32,7 @@ def fill_clefts(labels: Labels, grid: Grid, values: tuple[int, ...], mm: float) 
     filled = (cropped == 0) & (distance_to(balls, grid) > mm + _HAIR)
     closest = np.asarray(values, dtype=labels.dtype)[np.argmin(distances, axis=0)]
     cropped[filled] = closest[filled]
-    inside = tuple(slice(margin, margin + length) for margin, length in zip(margins, labels.shape))
+    inside = tuple(slice(margin, margin + length) for margin, length in zip(margins, labels.shape, strict=True))
     result: Labels = padded[inside].copy()
     return result
 
