@@ -1,6 +1,7 @@
 """Datasets of benchmarks: planned small by nnU-Net's own commands, plans shared, preprocessed, split by groups."""
 
 import json
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from nnunetv2_hypersort.nnunet.raw_dataset import open_dataset
 
 PROCESSES = 2
 SPLITS = "splits_final.json"
+Split = dict[str, list[str]]
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,24 @@ def preprocess(workplace: Workplace, dataset: str, configuration: str) -> None:
             planned,
             raw.content,
         )
+
+
+def link_preprocessed(workplace: Workplace, source: str, dataset: str, configuration: str, splits: list[Split]) -> None:
+    """Make a dataset of the preprocessed files of another, with other splits: some folds more, for one purpose.
+
+    Args:
+        workplace: Where.
+        source: The preprocessed dataset.
+        dataset: The dataset to be made; what it holds is removed first.
+        configuration: Which configuration.
+        splits: The rows of its split file, which is written last.
+    """
+    folder = workplace.preprocessed / dataset
+    shutil.rmtree(folder, ignore_errors=True)
+    copy_plans(workplace, source, dataset, labels_of=source)
+    data = f"{PLANS}_{configuration}"
+    shutil.copytree(workplace.preprocessed / source / data, folder / data, copy_function=os.link)
+    write_json(folder / SPLITS, splits)
 
 
 def read_split(workplace: Workplace, dataset: str, fold: int = 0) -> tuple[list[str], list[str]]:

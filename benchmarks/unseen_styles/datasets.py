@@ -2,17 +2,18 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.nnunet_runs.datasets import (
-    PROCESSES,
     SPLITS,
+    Split,
     copy_plans,
     deal,
+    link_preprocessed,
     plan_small,
     preprocess,
 )
@@ -21,11 +22,12 @@ from benchmarks.unseen_styles.mixtures import MIXTURES, Annotated, Mixture, Plan
 from benchmarks.unseen_styles.sources import AS_DRAWN, choose_images
 from nnunetv2_hypersort.files import write_json
 from nnunetv2_hypersort.perturbation.assignment import quotas
-from nnunetv2_hypersort.perturbation.perturb import NO_ERROR, perturb_dataset
+from nnunetv2_hypersort.perturbation.perturb import ALL_STYLES, NO_ERROR, perturb_dataset
 
 TRUTH = "truth.json"
 CROSS_FIT_PARTS = 3
-_PARTS_OF_FOLDS = {True: 5, False: 8}
+# Real annotators are few cases; of them only one in eight is held out.
+_FOLDS = {Planted: 5, Annotated: 8}
 _SPLIT_SEED = 12345
 
 
@@ -56,16 +58,13 @@ def read_truth(workplace: Workplace, dataset: str) -> dict[str, Truth]:
     return {case: Truth(**entry) for case, entry in content.items()}
 
 
-def is_prepared(workplace: Workplace, mixture: Mixture, seed: int) -> bool:
-    """Whether a dataset is complete: its splits are written last."""
-    return (workplace.preprocessed / mixture.dataset(seed) / SPLITS).exists()
+def labels_in_style(workplace: Workplace, dataset: str, style: str) -> Path:
+    """The folder with the labels of all images in one style, without errors, each named like its image."""
+    return workplace.raw / dataset / ALL_STYLES / style
 
 
 def prepare(workplace: Workplace, data: Path, mixture: Mixture, seed: int, images: int | None = None) -> None:
-    """Make the dataset of a mixture for a seed, unless it is there.
-
-    Rows of the split file: fold 0; the parts of the cross-fit over its training cases; for each style the oracle,
-    which trains on the right training cases of that style.
+    """Make the dataset of a mixture for a seed, unless it is there, and for the first draw that of its parts.
 
     Args:
         workplace: Where.
@@ -77,52 +76,86 @@ def prepare(workplace: Workplace, data: Path, mixture: Mixture, seed: int, image
     Raises:
         HyperSORTError: The data are not there, or one of nnU-Net's commands failed.
     """
-    if is_prepared(workplace, mixture, seed):
-        return
-    dataset = mixture.dataset(seed)
-    names = choose_images(mixture.source.images(data), min(filter(None, (mixture.images, images)), default=None))
-    raw = workplace.raw / dataset
-    if not (raw / TRUTH).exists():
-        if isinstance(mixture, Planted):
-            truth = _plant(workplace, data, mixture, dataset, names)
-        else:
-            assert isinstance(mixture, Annotated)
-            truth = _annotated(mixture, names, mixture.draw(seed))
-            _write_raw(raw, data, mixture, {case: (entry.image, entry.style) for case, entry in truth.items()})
-        write_json(raw / TRUTH, {case: asdict(entry) for case, entry in truth.items()})
+    dataset, configuration = mixture.dataset(seed), mixture.source.plan.configuration
+    # Each step writes last what says that it is complete.
+    if not (workplace.raw / dataset / TRUTH).exists():
+        names = _choose(data, mixture, mixture.images, images)
+        truth = (
+            _plant(workplace, data, mixture, names)
+            if isinstance(mixture, Planted)
+            else _annotate(workplace, data, mixture, mixture.draw(seed), names)
+        )
+        write_json(workplace.raw / dataset / TRUTH, {case: asdict(entry) for case, entry in truth.items()})
     truth = read_truth(workplace, dataset)
-    copy_plans(workplace, _planned(workplace, data, mixture, images), dataset, labels_of=dataset)
-    preprocess(workplace, dataset, mixture.source.plan.configuration)
-    write_json(workplace.preprocessed / dataset / SPLITS, make_splits(truth, mixture))
+    if not (workplace.preprocessed / dataset / SPLITS).exists():
+        copy_plans(workplace, _planned(workplace, data, mixture, images), dataset, labels_of=dataset)
+        preprocess(workplace, dataset, configuration)
+        write_json(workplace.preprocessed / dataset / SPLITS, [split_fold(truth, mixture)])
+    if mixture.draw(seed) == 0 and not (workplace.preprocessed / mixture.parts / SPLITS).exists():
+        link_preprocessed(workplace, dataset, mixture.parts, configuration, split_parts(truth, mixture))
 
 
-def make_splits(truth: Mapping[str, Truth], mixture: Mixture) -> list[dict[str, list[str]]]:
-    """The rows of the split file, see `prepare`; all annotations of a group of images are on one side."""
+def split_fold(truth: Mapping[str, Truth], mixture: Mixture) -> Split:
+    """Fold 0; all annotations of a group of images are on one side."""
     groups = {case: entry.group for case, entry in truth.items()}
-    held_out = deal(groups, _PARTS_OF_FOLDS[isinstance(mixture, Planted)], _SPLIT_SEED)[0]
-    training = [case for case in sorted(truth) if case not in set(held_out)]
-    splits = [{"train": training, "val": held_out}]
-    parts = deal({case: groups[case] for case in training}, CROSS_FIT_PARTS, _SPLIT_SEED + 1)
-    splits += [{"train": [case for case in training if case not in set(part)], "val": part} for part in parts]
+    held_out = deal(groups, _FOLDS[type(mixture)], _SPLIT_SEED)[0]
+    return {"train": [case for case in sorted(truth) if case not in set(held_out)], "val": held_out}
+
+
+def split_parts(truth: Mapping[str, Truth], mixture: Mixture) -> list[Split]:
+    """The cross-fit over the training cases of fold 0, each part held out once, then the oracle of each style.
+
+    An oracle trains on the training cases of its style without planted error, and holds out what fold 0 does.
+    """
+    fold = split_fold(truth, mixture)
+    training = fold["train"]
+    parts = deal({case: truth[case].group for case in training}, CROSS_FIT_PARTS, _SPLIT_SEED + 1)
+    held_back = [{"train": [case for case in training if case not in set(part)], "val": part} for part in parts]
     right = {case: entry.style for case, entry in truth.items() if not entry.wrong}
+    oracles = [
+        {"train": [case for case in training if right.get(case) == style], "val": fold["val"]}
+        for style in mixture.styles
+    ]
+    return held_back + oracles
+
+
+def _choose(data: Path, mixture: Mixture, *counts: int | None) -> list[str]:
+    return choose_images(mixture.source.images(data), min(filter(None, counts), default=None))
+
+
+def _annotate(workplace: Workplace, data: Path, mixture: Mixture, draw: int, images: Sequence[str]) -> dict[str, Truth]:
+    assert isinstance(mixture, Annotated)
+    source, dataset = mixture.source, mixture.dataset(draw)
+    truth = annotators_of_cases(mixture, images, draw)
+    _write_raw(
+        workplace.raw / dataset, data, mixture, {case: (entry.image, entry.style) for case, entry in truth.items()}
+    )
     for style in mixture.styles:
-        splits.append({"train": [case for case in training if right.get(case) == style], "val": held_out})
-    return splits
+        folder = labels_in_style(workplace, dataset, style)
+        folder.mkdir(parents=True)
+        for image in images:
+            source.write_labels(data, image, style, folder / f"{image}{source.file_ending}")
+    return truth
 
 
-def _annotated(mixture: Annotated, images: list[str], draw: int) -> dict[str, Truth]:
-    source = mixture.source
+def annotators_of_cases(mixture: Annotated, images: Sequence[str], draw: int) -> dict[str, Truth]:
+    """Name the cases of some images, and say who annotated each.
+
+    Args:
+        mixture: Whether each image is there once or once per annotator, and how many images each has.
+        images: The images.
+        draw: Of who annotated which image.
+    """
+    group = mixture.source.group
     if not mixture.once:
         return {
-            f"{image}_{number}": Truth(annotator, image, source.group(image))
+            f"{image}_{number}": Truth(annotator, image, group(image))
             for image in images
             for number, annotator in enumerate(mixture.styles, start=1)
         }
     counts = quotas(list(mixture.shares.values()), len(images))
-    drawn = np.random.default_rng(draw).permutation(np.repeat(mixture.styles, counts))
-    return {
-        image: Truth(str(annotator), image, source.group(image)) for image, annotator in zip(images, drawn, strict=True)
-    }
+    drawn = np.random.default_rng(draw).permutation(np.repeat(mixture.styles, counts)).tolist()
+    return {image: Truth(style, image, group(image)) for image, style in zip(images, drawn, strict=True)}
 
 
 def _planned(workplace: Workplace, data: Path, mixture: Mixture, images: int | None) -> str:
@@ -131,23 +164,21 @@ def _planned(workplace: Workplace, data: Path, mixture: Mixture, images: int | N
     dataset = f"Dataset{source.number}_{source.name.title()}"
     done = workplace.preprocessed / dataset / "planned.json"
     if not done.exists():
-        most = max(other.images or 0 for other in MIXTURES if other.source_name == mixture.source_name) or None
-        names = choose_images(source.images(data), min(filter(None, (most, images)), default=None))
+        counts = [other.images for other in MIXTURES if other.source_name == mixture.source_name]
+        names = _choose(data, mixture, None if None in counts else max(filter(None, counts)), images)
         _write_raw(workplace.raw / dataset, data, mixture, {name: (name, source.annotators[0]) for name in names})
         plan_small(workplace, dataset, source.plan)
         write_json(done, asdict(source.plan))
     return dataset
 
 
-def _plant(workplace: Workplace, data: Path, mixture: Planted, dataset: str, images: list[str]) -> dict[str, Truth]:
+def _plant(workplace: Workplace, data: Path, mixture: Planted, images: Sequence[str]) -> dict[str, Truth]:
     # Not named like a dataset: nnU-Net does not look at it.
     source = workplace.raw / f"{mixture.source.name}_{len(images)}_{AS_DRAWN}"
     if not (source / "dataset.json").exists():
         _write_raw(source, data, mixture, {image: (image, AS_DRAWN) for image in images})
-    spec = mixture.spec
-    rows = perturb_dataset(
-        source, workplace.raw / dataset, spec, seed=0, all_styles=True, processes=PROCESSES, progress=False
-    )
+    target = workplace.raw / mixture.dataset(0)
+    rows = perturb_dataset(source, target, mixture.spec, seed=0, all_styles=True, processes=1, progress=False)
     group = mixture.source.group
     return {
         row.case: Truth(row.style, row.case, group(row.case), row.error != NO_ERROR, row.error, row.dice)

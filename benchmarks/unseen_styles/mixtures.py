@@ -12,6 +12,9 @@ ONCE_SEEDS = 10
 """How often it is drawn anew who annotated which image."""
 
 
+_FIRST_PARTS = 860
+
+
 class Half(str, Enum):
     """On one half methods are chosen, on the other they are tested, and every look at it is written down."""
 
@@ -58,6 +61,11 @@ class Mixture:
     def dataset(self, seed: int) -> str:
         """The dataset of a run with this seed, `DatasetXXX_Name`."""
         return f"Dataset{self.number + self.draw(seed)}_{self.name.title().replace('_', '')}"
+
+    @property
+    def parts(self) -> str:
+        """The dataset with the data of the first draw and the splits of cross-fit and oracles."""
+        return f"Dataset{_FIRST_PARTS + MIXTURES.index(self)}_{self.name.title().replace('_', '')}Parts"
 
 
 @dataclass(frozen=True)

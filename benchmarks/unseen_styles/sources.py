@@ -31,6 +31,7 @@ class Source(ABC):
         name: Its name in files and tables.
         number: Dataset number of its images as annotated by its only annotator, for what is planted.
         annotators: Who annotated every image.
+        count: How many images there are, to know how long runs take before the data are read.
         plan: How nnU-Net's plan is made small.
         labels: As in dataset.json.
         channels: As in dataset.json.
@@ -39,6 +40,7 @@ class Source(ABC):
 
     name: str
     number: int
+    count: int
     annotators: tuple[str, ...] = (AS_DRAWN,)
     plan: SmallPlan
     labels: dict[str, int]
@@ -74,7 +76,7 @@ class Source(ABC):
 class Hippocampus(Source):
     """T1 MRI of the Decathlon's Task04."""
 
-    name, number = "hippocampus", 310
+    name, number, count = "hippocampus", 310, 260
     plan = SmallPlan(CONFIGURATION_3D, 2.0, (24, 32, 24), (8, 16, 32), 2)
     labels, channels = {"Anterior": 1, "Posterior": 2}, {"0": "MRI"}
     file_ending = ".nii.gz"
@@ -100,16 +102,15 @@ class Hippocampus(Source):
 class Phantom(Source):
     """Generated scans of the demo, with the liver drawn in the demo's styles."""
 
-    name, number = "phantom", 311
+    name, number, count = "phantom", 311, 200
     annotators = (AS_DRAWN, "generous", "no_left_lobe")
     plan = SmallPlan(CONFIGURATION_3D, phantom.SPACING, (24, 40, 40), (8, 16, 32), 2)
     labels, channels = {"liver": 1}, {"0": "CT"}
     file_ending = ".nii.gz"
-    _count = 200
 
     def images(self, data: Path) -> list[str]:
         """See the base class; there are as many as anybody needs."""
-        return [f"phantom_{number:03d}" for number in range(self._count)]
+        return [f"phantom_{number:03d}" for number in range(self.count)]
 
     def write_image(self, data: Path, image: str, target: Path) -> None:
         """See the base class."""
@@ -155,7 +156,7 @@ class Picture(Source):
 class Cells(Picture):
     """Smooth muscle cells in phase contrast, outlined by five people with two tools; Person2's two are one."""
 
-    name, number, folder = "cells", 312, "bu_bil_cells"
+    name, number, count, folder = "cells", 312, 35, "bu_bil_cells"
     masks: ClassVar[dict[str, str]] = {
         f"person{person}{tool}": f"Person{person}_{folder}"
         for person in range(1, 6)
@@ -169,7 +170,7 @@ class Cells(Picture):
 class Chest(Picture):
     """Chest X-rays with masks of both lungs, 128 x 128."""
 
-    name, number, folder = "chest", 313, "shenzhen_cxr"
+    name, number, count, folder = "chest", 313, 160, "shenzhen_cxr"
     masks: ClassVar[dict[str, str]] = {AS_DRAWN: "masks"}
     plan = SmallPlan(CONFIGURATION_2D, 1.0, (128, 128), (8, 16, 32, 64), 4)
     labels, channels = {"lung": 1}, {"0": "xray"}
@@ -178,7 +179,7 @@ class Chest(Picture):
 class Retina(Source):
     """Fundus images of CHASE_DB1 with the vessels as two observers drew them; both eyes of a child go together."""
 
-    name, number = "retina", 314
+    name, number, count = "retina", 314, 28
     annotators = (FIRST, SECOND)
     plan = SmallPlan(CONFIGURATION_2D, 2.0, (128, 128), (8, 16, 32, 64), 4)
     labels, channels = {"vessel": 1}, {"0": "R", "1": "G", "2": "B"}
