@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.hypernetwork.conditioning.joint_components import within_images
 from nnunetv2_hypersort.hypernetwork.conditioning.latent_table import decode_json, encode_json
 from nnunetv2_hypersort.latents.density import densest_latent
 from nnunetv2_hypersort.latents.identity import FoldIdentity, settings_fingerprint
@@ -33,6 +34,8 @@ class FoldRecord:
             training data of every fold.
         weights: SHA-256 of the weights as the checkpoint states it, hexadecimal; empty if it does not.
         settings: `settings_fingerprint` of the training; empty if unknown.
+        images: Shape (cases,): cases of one image, as where several people annotated it, have the same number; None if
+            unknown.
     """
 
     fold: str
@@ -42,6 +45,7 @@ class FoldRecord:
     held_out: Mapping[str, Sequence[str]]
     weights: str = ""
     settings: str = ""
+    images: np.ndarray | None = None
 
     @classmethod
     def from_checkpoint(cls, content: Mapping[str, Any], *, source: str = "the checkpoint") -> "FoldRecord":
@@ -76,6 +80,7 @@ class FoldRecord:
             case_ids = _checked_case_ids(decode_json(weights["latents.encoded_ids"]))
             latents = weights["latents.values"].detach().cpu().double().numpy()
             visits = weights["latents.visits"].detach().cpu().numpy()
+            images = weights["latents.images"].detach().cpu().numpy() if "latents.images" in weights else None
             checksum = weights[CHECKSUM_KEY].cpu().numpy().tobytes().hex() if CHECKSUM_KEY in weights else ""
         except KeyError:
             raise HyperSORTError(
@@ -88,18 +93,38 @@ class FoldRecord:
             latents.ndim != 2
             or latents.shape[:1] != visits.shape
             or len(visits) != len(case_ids)
+            or (images is not None and images.shape != visits.shape)
             or not np.isfinite(latents).all()
         ):
             raise HyperSORTError(
                 f"The latents in {source} are damaged: {len(case_ids)} cases, table of shape {latents.shape}, "
                 f"{int((~np.isfinite(latents)).sum())} values not finite; take another checkpoint."
             )
-        return cls(record.get("fold", ""), case_ids, latents, visits, record.get("held_out", {}), checksum, settings)
+        return cls(record.get("fold", ""), case_ids, latents, visits, record.get("held_out", {}), checksum, settings, images)
 
     @cached_property
     def rows(self) -> Mapping[str, int]:
         """The row of each training case."""
         return {case: row for row, case in enumerate(self.case_ids)}
+
+    @property
+    def has_shared_images(self) -> bool:
+        """Whether there are several training cases of one image."""
+        known = self.images[self.images != 0] if self.images is not None else np.zeros(0)
+        return len(np.unique(known)) < len(known)
+
+    def within_images(self) -> np.ndarray:
+        """The latents without the mean of each image that several cases have, shape (cases, dim).
+
+        There the image is the same, so that what is left is how its annotations differ.
+        """
+        if self.images is None or not self.has_shared_images:
+            return self.latents
+        # Those that are unknown each have an image of their own.
+        _, images = np.unique(self.images, return_inverse=True)
+        unknown = self.images == 0
+        images[unknown] = len(images) + np.arange(unknown.sum())
+        return within_images(self.latents, images)
 
     @property
     def identity(self) -> FoldIdentity:

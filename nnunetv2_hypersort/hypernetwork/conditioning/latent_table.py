@@ -31,6 +31,7 @@ class LatentTable(nn.Module):
     steps: torch.Tensor
     visits: torch.Tensor
     loss: torch.Tensor
+    images: torch.Tensor
     encoded_ids: torch.Tensor
     history: torch.Tensor
     history_epochs: torch.Tensor
@@ -44,6 +45,8 @@ class LatentTable(nn.Module):
         self.register_buffer("steps", torch.zeros(0, dtype=torch.int64))
         self.register_buffer("visits", torch.zeros(0, dtype=torch.int64))
         self.register_buffer("loss", torch.zeros(0))
+        # Cases of one image have the same number; 0 where nobody has looked.
+        self.register_buffer("images", torch.zeros(0, dtype=torch.int64))
         self.register_buffer("encoded_ids", encode_json([]))
         self.register_buffer("history", torch.zeros(0, 0, dim))
         self.register_buffer("history_epochs", torch.zeros(0, dtype=torch.int64))
@@ -78,7 +81,7 @@ class LatentTable(nn.Module):
             np.stack([_draw(case, self.dim, init_std, seed) for case in joined]) if joined else np.zeros((0, self.dim))
         )
         is_new = sources < 0
-        for name in ("values", "first_moment", "second_moment", "steps", "visits", "loss"):
+        for name in ("values", "first_moment", "second_moment", "steps", "visits", "loss", "images"):
             old = getattr(self, name)
             new = old.new_zeros(len(case_ids), *old.shape[1:])
             new[~is_new] = old[sources[~is_new]]
@@ -178,6 +181,9 @@ class LatentTable(nn.Module):
         self.history_epochs = torch.cat([self.history_epochs, self.history_epochs.new_tensor([epoch])])
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        # A table of before it knew images.
+        if f"{prefix}images" not in state_dict and f"{prefix}visits" in state_dict:
+            state_dict[f"{prefix}images"] = torch.zeros_like(state_dict[f"{prefix}visits"])
         # The number of cases, of bytes of their ids and of history entries differ from run to run.
         for name, buffer in list(self._buffers.items()):
             saved = state_dict.get(prefix + name)
