@@ -9,7 +9,6 @@ import torch
 from acvl_utils.cropping_and_padding.padding import pad_nd_image
 from nnunetv2.inference.sliding_window_prediction import compute_steps_for_sliding_window
 
-
 # Per case: a gradient over so many voxels takes seconds on a CPU, and four patches hold the organ that one cuts.
 MOST_VOXELS = 2**21
 MOST_PATCHES_AT_LEAST = 4
@@ -41,9 +40,12 @@ class Planned(Protocol):
     """What is needed of a planned configuration: a model opened, or a trainer."""
 
     @property
-    def configuration_manager(self) -> Any: ...
+    def configuration_manager(self) -> Any:
+        """nnU-Net's view of the configuration."""
+
     @property
-    def label_manager(self) -> Any: ...
+    def label_manager(self) -> Any:
+        """nnU-Net's view of the labels."""
 
 
 def labelled_patches(

@@ -59,13 +59,13 @@ class FoldClusters:
     def find(cls, record: FoldRecord) -> "FoldClusters":
         """Cluster the latents of a fold; a case that was never drawn has none and is left out.
 
-        Where several cases are annotations of one image, they are compared with each other.
+        What the images tell is taken out (`FoldRecord.beside_images`).
         """
         rows = np.flatnonzero(record.visits > 0)
         cases = [record.case_ids[row] for row in rows]
         if not cases:
             return cls(record.fold, {}, ())
-        found = find_clusters(record.within_images()[rows])
+        found = find_clusters(record.beside_images()[rows])
         return cls(
             record.fold,
             dict(zip(cases, map(int, found.labels), strict=True)),

@@ -39,7 +39,7 @@ FALLING, FLAT = [-0.1, -0.3, -0.5, -0.7], [-0.1, -0.7, -0.72, -0.73, -0.73, -0.7
 
 
 def test_the_warm_up_lasts_until_little_is_learnt_within_bounds():
-    # By hand: -0.3 (the second quarter) to -0.6 (the second half) is 0.3 of 0.5 in all; -0.7 to -0.737 is 0.037 of 0.637.
+    # By hand: -0.3 (the second quarter) to -0.6 (the second half) is 0.3 of 0.5 in all; -0.7 to -0.737 is a twentieth.
     assert not has_learnt(FALLING)
     assert has_learnt([-0.1, -0.7, -0.7, -0.73, -0.74, -0.74])
     # An epoch of 250 steps: the least is 500, so that the second epoch can be the last of the warm-up.

@@ -14,7 +14,7 @@ from nnunetv2_hypersort.trainers.base.optimisation import POLY_EXPONENT
 SHORTEST_WARM_UP = 500
 LONGEST_WARM_UP = 0.4
 IGNORED_WARM_UP = 0.4
-# The network has learnt its task when between the second quarter and the second half of its course the loss fell by less
+# The network has learnt its task when from the second quarter to the second half of its course the loss fell by less
 # than this share of what it fell in all. Halves, so that it does not depend on how long an epoch is; and a ratio, so
 # that it does not depend on the loss.
 LEARNT = 0.1
@@ -58,7 +58,7 @@ class LatentSchedule:
 
     @property
     def settling_steps(self) -> float:
-        """Steps after which latents that are visited as often as the average stand still, the least warm-up included."""
+        """Steps, the least warm-up included, after which latents of average visits stand still."""
         warm_up = self.warm_up_steps if self.chosen.start is LatentStart.SPECTRAL else 0.0
         return warm_up + max(self.chosen.settling_visits / self.visits_per_step, SHORTEST_SETTLING)
 

@@ -129,12 +129,12 @@ class LatentTraining(BaseTrainer):
             self.print_to_log_file(f"Warm-up ended after {step} steps: the latents have their places.")
 
     def _place_latents(self) -> None:
-        """Give the latents their places from gradients, and from how the labels differ from what the network segments."""
+        """Give the latents their places, from gradients and from how labels differ from what the network segments."""
         assert self._average is not None
         with self._average.in_place():
             found = residuals_of_cases(self, self.hypernetwork.primary, self.table.case_ids)
         # A large organ has large residuals, however it was annotated.
         residuals = without(robustly_scaled(found.values), found.sizes)
-        self.table.images.copy_(torch.as_tensor(found.images))
+        self.table.note_images(torch.as_tensor(found.images), torch.as_tensor(found.sizes))
         self.hypernetwork.start(residuals, found.images)
         self._average = None
