@@ -30,6 +30,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from nnunetv2_hypersort.files import write_json
+from nnunetv2_hypersort.images.distances import border_area
 from nnunetv2_hypersort.images.geometry import AXES, Grid, Labels, Mask
 from nnunetv2_hypersort.nnunet.raw_dataset import open_dataset
 from nnunetv2_hypersort.perturbation.assignment import assign
@@ -58,19 +59,13 @@ def mask_statistics(labels: Labels, grid: Grid, values: tuple[int, ...]) -> Feat
         "volume": np.asarray(
             [*np.cbrt(volumes), *(np.log((volume + 1) / (volumes[-1] + 1)) for volume in volumes[:-1])]
         ),
-        "surface": np.sqrt([_surface(mask, steps) for mask in masks]),
+        "surface": np.sqrt([border_area(mask, steps) for mask in masks]),
         "extent": np.ravel([end - start for start, end in boxes]),
         "position": np.concatenate([whole_centroid - size / 2, low, size - high]),
         "centroids": np.ravel(
             [centre - size / 2 for centre in centroids[:-1]] + [centre - whole_centroid for centre in centroids[:-1]]
         ),
     }
-
-
-def _surface(mask: Mask, steps: NDArray[np.float64]) -> float:
-    padded = np.pad(mask, 1)
-    faces = [np.count_nonzero(np.diff(padded, axis=axis)) for axis in range(3)]
-    return float(np.dot(faces, steps.prod() / steps))
 
 
 def _box(mask: Mask, steps: NDArray[np.float64], size: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[Any]]:

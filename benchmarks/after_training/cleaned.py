@@ -6,10 +6,11 @@ import shutil
 from pathlib import Path
 
 from benchmarks.nnunet_runs.campaign import compute_named
+from benchmarks.nnunet_runs.datasets import SPLITS, read_split
 from benchmarks.nnunet_runs.training import train
 from benchmarks.nnunet_runs.workplace import CONFIGURATION_3D, PLANS, Workplace
 from benchmarks.style_recovery import held_out
-from benchmarks.style_recovery.datasets import SPLITS, read_split, read_truth
+from benchmarks.style_recovery.datasets import read_truth
 from benchmarks.style_recovery.protocol import FULL, Method, Run, plan_runs
 from benchmarks.style_recovery.style_latents import NO_LATENT, choose_style_latents
 from nnunetv2_hypersort.errors import HyperSORTError

@@ -60,7 +60,7 @@ def measure(workplace: Workplace, *, device: str, repetitions: int, steps: int =
                 trainers[name], Path(trainers[name].output_folder) / "checkpoint_latest.pth"
             )
             if phase == "default_gathering":
-                found["solve_seconds"] = _seconds(trainers[name].hypernetwork.start_from_gradients)
+                found["solve_seconds"] = _seconds(trainers[name].hypernetwork.start)
     return results
 
 

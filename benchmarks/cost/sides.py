@@ -130,7 +130,7 @@ def hold(trainer: HyperSORTTrainer, side: Side) -> None:
         rows = torch.cat([torch.arange(len(trainer.table)), torch.arange(min(len(trainer.table), 1000)).repeat(2)])
         for part in rows.split(4096):
             gradients.add(part, torch.randn(len(part), gradients.size, device=trainer.device))
-        trainer.hypernetwork.start_from_gradients()
+        trainer.hypernetwork.start()
     if side.one_by_one:
         trainer.hypernetwork._per_sample_names = set()
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.nnunet_runs.workplace import Workplace
+from benchmarks.nnunet_runs.datasets import SPLITS, copy_plans, preprocess, read_split
+from benchmarks.nnunet_runs.workplace import CONFIGURATION_3D, Workplace
 from benchmarks.partial_labels.protocol import LABELS, Method, Protocol, Regime, Run
 from benchmarks.style_recovery import datasets as source
 from benchmarks.style_recovery.protocol import MIXTURES, SOURCE_DATASET
@@ -35,12 +36,12 @@ def prepare(workplace: Workplace, task: Path, run: Run, protocol: Protocol) -> N
     folder = workplace.preprocessed / run.dataset
     if run.regime is None or (folder / "complete.json").exists():
         return
-    annotated = annotate(source.read_split(workplace, SOURCE_DATASET)[0], run.regime, run.seed)
+    annotated = annotate(read_split(workplace, SOURCE_DATASET)[0], run.regime, run.seed)
     _write_raw(workplace, run, annotated)
-    source.copy_plans(workplace, run.dataset)
-    source.preprocess(workplace, run.dataset)
+    copy_plans(workplace, SOURCE_DATASET, run.dataset, labels_of=run.dataset)
+    preprocess(workplace, run.dataset, CONFIGURATION_3D)
     splits = _splits(workplace, annotated)
-    write_json(folder / source.SPLITS, splits)
+    write_json(folder / SPLITS, splits)
     write_json(folder / "complete.json", {"cases": len(annotated)})
 
 
@@ -91,7 +92,7 @@ def _content(run: Run, original: RawDataset, annotated: Mapping[str, tuple[str, 
 
 
 def _splits(workplace: Workplace, annotated: Mapping[str, tuple[str, ...]]) -> list[dict[str, list[str]]]:
-    training, held_out = source.read_split(workplace, SOURCE_DATASET)
+    training, held_out = read_split(workplace, SOURCE_DATASET)
     full = [case for case in training if set(annotated[case]) == set(LABELS)]
     with_label = [[case for case in training if label in annotated[case]] for label in LABELS]
     return [{"train": cases, "val": held_out} for cases in (training, full, *with_label)]

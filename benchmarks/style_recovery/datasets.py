@@ -1,14 +1,23 @@
 """The datasets of the benchmark: converted, planted, planned small, preprocessed, split."""
 
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from benchmarks.nnunet_runs.workplace import CONFIGURATION_3D, PLANS, Workplace
+from benchmarks.nnunet_runs.datasets import (
+    PROCESSES,
+    SPLITS,
+    SmallPlan,
+    copy_plans,
+    link_preprocessed,
+    plan_small,
+    preprocess,
+    read_plans,
+    read_split,
+)
+from benchmarks.nnunet_runs.workplace import CONFIGURATION_3D, Workplace
 from benchmarks.style_recovery.protocol import (
     AS_DRAWN,
     CROSS_FIT_PARTS,
@@ -19,15 +28,13 @@ from benchmarks.style_recovery.protocol import (
     dataset_name,
     parts_name,
 )
-from nnunetv2_hypersort.demo.small_plan import shrink
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files import write_json
 from nnunetv2_hypersort.files.tables import read_table
 from nnunetv2_hypersort.nnunet.raw_dataset import open_dataset, read_labels
 from nnunetv2_hypersort.perturbation.perturb import ALL_STYLES, NO_ERROR, perturb_dataset
 
-PROCESSES = 2
-SPLITS = "splits_final.json"
+PLAN = SmallPlan(CONFIGURATION_3D, 2.0, (24, 32, 24), (8, 16, 32), 2)
 
 
 @dataclass(frozen=True)
@@ -59,12 +66,6 @@ def read_truth(workplace: Workplace, run: Run) -> dict[str, Truth]:
     return {row["case"]: Truth(row["style"], row["error"], float(row["dice"])) for row in rows}
 
 
-def read_split(workplace: Workplace, dataset: str, fold: int = 0) -> tuple[list[str], list[str]]:
-    """The training and the validation cases of a row of a split file."""
-    split = json.loads((workplace.preprocessed / dataset / SPLITS).read_text(encoding="utf-8"))[fold]
-    return split["train"], split["val"]
-
-
 def labels_in_style(workplace: Workplace, run: Run, style: str) -> Path:
     """The folder with the labels of all cases in one style, without errors."""
     folder = workplace.raw / run.dataset
@@ -87,8 +88,8 @@ def prepare(workplace: Workplace, task: Path, mixture: Mixture, seed: int, proto
     if not (workplace.raw / SOURCE_DATASET / "dataset.json").exists():
         _convert(workplace, task, protocol.cases)
     if not (workplace.preprocessed / SOURCE_DATASET / SPLITS).exists():
-        _plan(workplace)
-        preprocess(workplace, SOURCE_DATASET)
+        plan_small(workplace, SOURCE_DATASET, PLAN)
+        _preprocess(workplace, SOURCE_DATASET)
     if mixture.spec is None:
         return
     dataset = dataset_name(mixture, seed)
@@ -96,8 +97,8 @@ def prepare(workplace: Workplace, task: Path, mixture: Mixture, seed: int, proto
     if not (folder / SPLITS).exists():
         source, raw = workplace.raw / SOURCE_DATASET, workplace.raw / dataset
         perturb_dataset(source, raw, mixture.spec, seed=seed, all_styles=True, processes=PROCESSES, progress=False)
-        copy_plans(workplace, dataset)
-        preprocess(workplace, dataset)
+        copy_plans(workplace, SOURCE_DATASET, dataset, labels_of=dataset)
+        _preprocess(workplace, dataset)
     if seed == protocol.seeds[0] and not (workplace.preprocessed / parts_name(dataset) / SPLITS).exists():
         _split_parts(workplace, dataset, mixture)
 
@@ -111,7 +112,7 @@ def mirror_axes(workplace: Workplace, mixture: Mixture) -> list[int] | None:
     if not mixture.no_mirroring_along:
         return None
     dataset = open_dataset(workplace.raw / SOURCE_DATASET)
-    plans = _plans(workplace, SOURCE_DATASET)
+    plans = read_plans(workplace, SOURCE_DATASET)
     axes = range(3)
     found = set()
     for case in dataset.cases.values():
@@ -145,48 +146,11 @@ def _convert(workplace: Workplace, task: Path, count: int | None) -> None:
     write_json(table, {**content, "numTraining": len(images)})
 
 
-def _plan(workplace: Workplace) -> None:
-    number = str(int(SOURCE_DATASET[7:10]))
-    workplace.command("nnUNetv2_extract_fingerprint", "-d", number, "-np", str(PROCESSES))
-    workplace.command("nnUNetv2_plan_experiment", "-d", number)
-    shrink(
-        workplace.preprocessed / SOURCE_DATASET / f"{PLANS}.json",
-        configuration=CONFIGURATION_3D,
-        spacing=2.0,
-        patch_size=[24, 32, 24],
-        features=[8, 16, 32],
-        batch_size=2,
-    )
-
-
-def _plans(workplace: Workplace, dataset: str) -> dict[str, Any]:
-    plans: dict[str, Any] = json.loads((workplace.preprocessed / dataset / f"{PLANS}.json").read_text(encoding="utf-8"))
-    return plans
-
-
-def copy_plans(workplace: Workplace, dataset: str) -> None:
-    """Give a dataset the plans of the source, and the dataset.json of its raw data, or of the source without any."""
-    # As nnUNetv2_move_plans_between_datasets does. What the plans say of intensities is of the labels as drawn, but
-    # nnU-Net uses that for CT only.
-    source, target = workplace.preprocessed / SOURCE_DATASET, workplace.preprocessed / dataset
-    target.mkdir(exist_ok=True)
-    shutil.copyfile(source / "dataset_fingerprint.json", target / "dataset_fingerprint.json")
-    raw = workplace.raw / (dataset if (workplace.raw / dataset).exists() else SOURCE_DATASET)
-    shutil.copyfile(raw / "dataset.json", target / "dataset.json")
-    write_json(target / f"{PLANS}.json", {**_plans(workplace, SOURCE_DATASET), "dataset_name": dataset})
-
-
-def preprocess(workplace: Workplace, dataset: str) -> None:
-    """Preprocess a dataset that has plans, and write nnU-Net's split, which says that the dataset is complete.
-
-    Raises:
-        HyperSORTError: nnU-Net's command failed.
-    """
+def _preprocess(workplace: Workplace, dataset: str) -> None:
     from nnunetv2.utilities.crossval_split import generate_crossval_split
 
-    number = str(int(dataset[7:10]))
-    workplace.command("nnUNetv2_preprocess", "-d", number, "-c", CONFIGURATION_3D, "-np", str(PROCESSES))
-    # The split that nnU-Net would make at the first training.
+    preprocess(workplace, dataset, CONFIGURATION_3D)
+    # The split that nnU-Net would make at the first training. Written last: it says that the dataset is complete.
     cases = sorted(open_dataset(workplace.raw / dataset).cases)
     write_json(workplace.preprocessed / dataset / SPLITS, generate_crossval_split(cases, seed=12345, n_splits=5))
 
@@ -200,13 +164,7 @@ def _split_parts(workplace: Workplace, dataset: str, mixture: Mixture) -> None:
     splits = generate_crossval_split(sorted(training), seed=12345, n_splits=CROSS_FIT_PARTS)
     for style in mixture.styles:
         splits.append({"train": [case for case in training if right.get(case) == style], "val": held_out})
-    name = parts_name(dataset)
-    folder = workplace.preprocessed / name
-    shutil.rmtree(folder, ignore_errors=True)
-    copy_plans(workplace, name)
-    data = f"{PLANS}_{CONFIGURATION_3D}"
-    shutil.copytree(workplace.preprocessed / dataset / data, folder / data, copy_function=os.link)
-    write_json(folder / SPLITS, splits)
+    link_preprocessed(workplace, dataset, parts_name(dataset), CONFIGURATION_3D, splits)
 
 
 def needed_datasets(runs: Sequence[Run]) -> list[tuple[Mixture, int]]:

@@ -1,14 +1,12 @@
 """Predictions of a trained run on other cases, with nnU-Net's predictor, and their scores."""
 
-import shutil
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from benchmarks.nnunet_runs.predicting import predict_cases
 from benchmarks.nnunet_runs.workplace import Workplace
 from benchmarks.style_recovery.datasets import labels_in_style
 from benchmarks.style_recovery.protocol import Run
@@ -18,7 +16,6 @@ from nnunetv2_hypersort.evaluation.cases import Case
 from nnunetv2_hypersort.evaluation.scoring import score_cases
 from nnunetv2_hypersort.nnunet.dataset_json import DatasetJson
 from nnunetv2_hypersort.nnunet.raw_dataset import open_dataset, read_labels
-from nnunetv2_hypersort.prediction import latent_for_prediction
 
 SCORES = ("DSC", "HD95", "NSD")
 NSD_TOLERANCE_MM = 1.0
@@ -34,30 +31,16 @@ def predict(
     latent: str | None,
     save_probabilities: bool = False,
 ) -> None:
-    """Segment cases of the run's dataset with nnU-Net's predictor, in this process.
-
-    With a latent this is what `hypersort predict --latent` runs; only the worker processes are left out, which take
-    longer to start than these small images to segment.
-
-    Args:
-        workplace: Where.
-        run: The run that trained the model.
-        model_folder: nnU-Net's trained-model folder.
-        cases: The cases.
-        output: Folder for the segmentations; what it holds is removed first.
-        latent: As `--latent`; None for a network without latents.
-        save_probabilities: Also write the probabilities, as nnU-Net does.
-    """
-    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
-
-    shutil.rmtree(output, ignore_errors=True)
-    output.mkdir(parents=True)
-    raw = open_dataset(workplace.raw / run.dataset)
-    images = [[str(image) for image in raw.cases[case].images] for case in cases]
-    with latent_for_prediction(latent) if latent is not None else nullcontext():
-        predictor = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
-        predictor.initialize_from_trained_model_folder(str(model_folder), (run.fold,))
-        predictor.predict_from_files_sequential(images, str(output), save_probabilities=save_probabilities)
+    """Segment cases of the run's dataset; see `predict_cases`."""
+    predict_cases(
+        workplace.raw / run.dataset,
+        cases,
+        model_folder,
+        output,
+        fold=run.fold,
+        latent=latent,
+        save_probabilities=save_probabilities,
+    )
 
 
 def score(workplace: Workplace, run: Run, predictions: Path, cases: Sequence[str]) -> dict[str, dict[str, list[float]]]:

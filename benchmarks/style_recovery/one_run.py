@@ -4,11 +4,12 @@ import os
 import shutil
 
 from benchmarks.nnunet_runs.campaign import compute_named
+from benchmarks.nnunet_runs.datasets import read_split
 from benchmarks.nnunet_runs.record import TrainingRecord, read_json
 from benchmarks.nnunet_runs.training import train
 from benchmarks.nnunet_runs.workplace import CONFIGURATION_3D, Workplace
 from benchmarks.style_recovery import held_out
-from benchmarks.style_recovery.datasets import mirror_axes, parts_name, read_split, read_truth
+from benchmarks.style_recovery.datasets import mirror_axes, parts_name, read_truth
 from benchmarks.style_recovery.protocol import DRY_RUN, FULL, Method, Run, plan_runs, settings_yaml
 from benchmarks.style_recovery.records import held_out_file, latents_file, ranking_file, read_training, training_file
 from benchmarks.style_recovery.style_latents import NO_LATENT, choose_style_latents, read_style_latents

@@ -123,14 +123,14 @@ def write_phantom_dataset(
             label = anatomy.spleen.astype(np.uint8)
         elif error == "label of another case":
             label = generate_anatomy(rng).labels[styles[number]][:, ::-1]
-        _write(dataset_folder / "imagesTr" / f"{case}_0000.nii.gz", anatomy.image)
-        _write(dataset_folder / "labelsTr" / f"{case}.nii.gz", label)
+        write_volume(dataset_folder / "imagesTr" / f"{case}_0000.nii.gz", anatomy.image)
+        write_volume(dataset_folder / "labelsTr" / f"{case}.nii.gz", label)
         rows.append((case, styles[number], error))
     for number in range(test_cases):
         case, anatomy = f"phantom_test_{number:02d}", generate_anatomy(rng)
-        _write(dataset_folder / "imagesTs" / f"{case}_0000.nii.gz", anatomy.image)
+        write_volume(dataset_folder / "imagesTs" / f"{case}_0000.nii.gz", anatomy.image)
         for style in STYLES:
-            _write(dataset_folder / held_out_folder(style) / f"{case}.nii.gz", anatomy.labels[style])
+            write_volume(dataset_folder / held_out_folder(style) / f"{case}.nii.gz", anatomy.labels[style])
     write_json(
         dataset_folder / "dataset.json",
         {
@@ -155,7 +155,8 @@ def read_styles(dataset_folder: Path) -> dict[str, tuple[str, str]]:
     return {row["case"]: (row["style"], row["error"]) for row in rows}
 
 
-def _write(path: Path, volume: np.ndarray) -> None:
+def write_volume(path: Path, volume: np.ndarray) -> None:
+    """Write an image or label map, shape `SHAPE`, as NIfTI."""
     # From right to left is towards smaller x in nibabel's axes (x grows to the patient's left, RAS).
     affine = np.diag([-SPACING, -SPACING, SPACING, 1.0])
     affine[:2, 3] = SPACING * (np.array(SHAPE[:2]) - 1) / 2

@@ -22,12 +22,12 @@ from nnunetv2_hypersort.latents import FoldRecord, LatentChoice, Style, StyleBoo
 from nnunetv2_hypersort.latents.density import typicality
 from nnunetv2_hypersort.latents.styles_file import LOCK_SECONDS, STYLES_FILE, with_fitted_styles
 from nnunetv2_hypersort.model.model_folder import ModelFolder
-from nnunetv2_hypersort.model.patches import labelled_patches
 from nnunetv2_hypersort.model.planned_model import PlannedModel
 from nnunetv2_hypersort.model.segmenter import FoldSegmenter
 from nnunetv2_hypersort.model.trained_fold import TrainedFold
 from nnunetv2_hypersort.nnunet.annotated_labels import AnnotatedLabels
 from nnunetv2_hypersort.trainers.base.annotation.batch_annotation import BatchAnnotation
+from nnunetv2_hypersort.nnunet.patches import labelled_patches
 
 
 def fit_latents(

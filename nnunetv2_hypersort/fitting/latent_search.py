@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 from scipy.stats import qmc
 
 from nnunetv2_hypersort.hypernetwork import HyperNetwork
-from nnunetv2_hypersort.model.patches import Patch
+from nnunetv2_hypersort.nnunet.patches import Patch
 from nnunetv2_hypersort.styles.clustering import find_clusters
 from nnunetv2_hypersort.trainers.base.annotation.batch_annotation import BatchAnnotation
 

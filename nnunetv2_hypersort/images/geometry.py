@@ -12,6 +12,7 @@ from nibabel.orientations import aff2axcodes
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from nnunetv2_hypersort.images.distances import distance_to_mask, signed_distance_to_border
 from nnunetv2_hypersort.images.orientation import AXES, array_affine
 
 Mask = NDArray[np.bool_]
@@ -179,20 +180,12 @@ def window(mask: Mask, grid: Grid, margin_mm: float) -> Window | None:
 
 def distance_to(mask: Mask, grid: Grid) -> NDArray[np.float64]:
     """Return the distance in mm of each voxel centre to the closest voxel centre of `mask` (infinite if empty)."""
-    if not mask.any():
-        return np.full(mask.shape, np.inf)
-    distance: NDArray[np.float64] = ndimage.distance_transform_edt(~mask, sampling=grid.spacing)
-    return distance
+    return distance_to_mask(mask, grid.spacing)
 
 
 def signed_distance(mask: Mask, grid: Grid) -> NDArray[np.float64]:
-    """Return the distance in mm to the border of `mask`, negative inside.
-
-    Half a voxel's difference between the two one-sided distances cancels, so the zero crossing lies midway between
-    the centres of the last voxel inside and the first outside.
-    """
-    far = float(np.linalg.norm(np.asarray(mask.shape) * grid.spacing))
-    return np.minimum(distance_to(mask, grid), far) - np.minimum(distance_to(~mask, grid), far)
+    """Return the distance in mm to the border of `mask`, negative inside; see `signed_distance_to_border`."""
+    return signed_distance_to_border(mask, grid.spacing)
 
 
 def resample(labels: Labels, grid: Grid, values: tuple[int, ...], coordinates: NDArray[np.float64]) -> Labels:

@@ -11,6 +11,12 @@ import numpy as np
 import torch
 
 from nnunetv2_hypersort.errors import HyperSORTError
+from nnunetv2_hypersort.hypernetwork.conditioning.joint_components import (
+    joint_components,
+    robustly_scaled,
+    within_images,
+    without,
+)
 from nnunetv2_hypersort.hypernetwork.conditioning.latent_table import decode_json, encode_json
 from nnunetv2_hypersort.latents.density import densest_latent
 from nnunetv2_hypersort.latents.identity import FoldIdentity, settings_fingerprint
@@ -18,6 +24,10 @@ from nnunetv2_hypersort.nnunet.checksum import CHECKSUM_KEY
 from nnunetv2_hypersort.nnunet.names import is_fold_name, is_path_part
 
 RECORD_KEY = "record"
+
+# So many axes of size are looked at: one for each so many cases, or chance would be taken out with them.
+_CASES_PER_SIZE = 10
+_MOST_SIZES = 3
 
 
 @dataclass(frozen=True)
@@ -33,6 +43,10 @@ class FoldRecord:
             training data of every fold.
         weights: SHA-256 of the weights as the checkpoint states it, hexadecimal; empty if it does not.
         settings: `settings_fingerprint` of the training; empty if unknown.
+        images: Shape (cases,): cases of one image, as where several people annotated it, have the same number; None if
+            unknown.
+        sizes: Shape (cases, structures): log voxels of each structure as one network for all segments it; None if
+            unknown.
     """
 
     fold: str
@@ -42,6 +56,8 @@ class FoldRecord:
     held_out: Mapping[str, Sequence[str]]
     weights: str = ""
     settings: str = ""
+    images: np.ndarray | None = None
+    sizes: np.ndarray | None = None
 
     @classmethod
     def from_checkpoint(cls, content: Mapping[str, Any], *, source: str = "the checkpoint") -> "FoldRecord":
@@ -76,6 +92,8 @@ class FoldRecord:
             case_ids = _checked_case_ids(decode_json(weights["latents.encoded_ids"]))
             latents = weights["latents.values"].detach().cpu().double().numpy()
             visits = weights["latents.visits"].detach().cpu().numpy()
+            images = weights["latents.images"].detach().cpu().numpy() if "latents.images" in weights else None
+            sizes = weights["latents.sizes"].detach().cpu().double().numpy() if images is not None else None
             checksum = weights[CHECKSUM_KEY].cpu().numpy().tobytes().hex() if CHECKSUM_KEY in weights else ""
         except KeyError:
             raise HyperSORTError(
@@ -88,18 +106,59 @@ class FoldRecord:
             latents.ndim != 2
             or latents.shape[:1] != visits.shape
             or len(visits) != len(case_ids)
+            or (images is not None and images.shape != visits.shape)
+            or (sizes is not None and (sizes.ndim != 2 or len(sizes) != len(visits) or not np.isfinite(sizes).all()))
             or not np.isfinite(latents).all()
         ):
             raise HyperSORTError(
                 f"The latents in {source} are damaged: {len(case_ids)} cases, table of shape {latents.shape}, "
                 f"{int((~np.isfinite(latents)).sum())} values not finite; take another checkpoint."
             )
-        return cls(record.get("fold", ""), case_ids, latents, visits, record.get("held_out", {}), checksum, settings)
+        return cls(
+            record.get("fold", ""),
+            case_ids,
+            latents,
+            visits,
+            record.get("held_out", {}),
+            checksum,
+            settings,
+            images,
+            sizes,
+        )
 
     @cached_property
     def rows(self) -> Mapping[str, int]:
         """The row of each training case."""
         return {case: row for row, case in enumerate(self.case_ids)}
+
+    @property
+    def has_shared_images(self) -> bool:
+        """Whether there are several training cases of one image."""
+        known = self.images[self.images != 0] if self.images is not None else np.zeros(0)
+        return len(np.unique(known)) < len(known)
+
+    def beside_images(self) -> np.ndarray:
+        """The latents without what the images tell, shape (cases, dim): what is left is how they were annotated.
+
+        Out go the mean of each image that several cases have, and, where each case has its own, what is a linear
+        function of how large the structures are in the eyes of the network that served all cases in the warm-up: large
+        organs have large residuals, in any style.
+        """
+        if self.images is not None and self.has_shared_images:
+            # Those that are unknown each have an image of their own.
+            _, images = np.unique(self.images, return_inverse=True)
+            unknown = self.images == 0
+            images[unknown] = len(images) + np.arange(unknown.sum())
+            return within_images(self.latents, images)
+        # A case that joined later was not looked at.
+        seen = (self.visits > 0) & (self.images != 0) if self.images is not None else self.visits > 0
+        count = int(seen.sum()) // _CASES_PER_SIZE
+        if self.sizes is None or not self.sizes.size or not count:
+            return self.latents
+        sizes = joint_components([robustly_scaled(self.sizes[seen])], min(count, _MOST_SIZES, self.sizes.shape[1]))
+        latents = self.latents.copy()
+        latents[seen] = without(self.latents[seen], sizes)
+        return latents
 
     @property
     def identity(self) -> FoldIdentity:

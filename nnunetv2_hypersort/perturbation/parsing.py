@@ -97,6 +97,17 @@ def signed(limit: float, *, unit: str) -> Parser:
     return parse
 
 
+def whole_number(low: int) -> Parser:
+    """Accept a whole number of at least `low`."""
+
+    def parse(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or value < low:
+            raise InvalidSettingError(f"a whole number of at least {low}")
+        return value
+
+    return parse
+
+
 def one_of(choices: Iterable[str]) -> Parser:
     """Accept one of the given words."""
     choices = list(choices)

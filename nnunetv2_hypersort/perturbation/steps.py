@@ -10,7 +10,7 @@ from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.images.geometry import ENDS, Grid, Labels
 from nnunetv2_hypersort.images.labels import LabelName, LabelTable
 from nnunetv2_hypersort.images.orientation import AXES
-from nnunetv2_hypersort.perturbation import operations
+from nnunetv2_hypersort.perturbation import operations, shape_operations
 from nnunetv2_hypersort.perturbation.parsing import (
     InvalidSettingError,
     Setting,
@@ -19,6 +19,7 @@ from nnunetv2_hypersort.perturbation.parsing import (
     label_names,
     number,
     signed,
+    whole_number,
 )
 
 Settings = Mapping[str, Any]
@@ -110,6 +111,14 @@ OPERATIONS = {
         check=_check_cut,
     ),
     "leave_out": Kind(_leave_out, {"labels": Setting(label_names())}),
+    "fill_clefts": Kind(shape_operations.fill_clefts, {"mm": LENGTH, "labels": LABELS}),
+    "leave_out_thin": Kind(shape_operations.leave_out_thin, {"mm": LENGTH, "labels": LABELS}),
+    "copy_slices": Kind(
+        shape_operations.copy_slices, {"axis": AXIS, "every": Setting(whole_number(2)), "labels": LABELS}
+    ),
+    "keep_largest": Kind(
+        shape_operations.keep_largest, {"pieces": Setting(whole_number(1), default=1), "labels": LABELS}
+    ),
 }
 
 

@@ -77,9 +77,9 @@ class FoldClusters:
 
 
 def points_of(record: FoldRecord) -> tuple[np.ndarray, np.ndarray]:
-    """What the clusters of a fold are found in: the rows of its cases that were drawn, and their latents."""
+    """What the clusters of a fold are found in: the rows of its visited cases, and their latents beside the images."""
     rows = np.flatnonzero(record.visits > 0)
-    return rows, record.latents[rows]
+    return rows, record.beside_images()[rows]
 
 
 def find_clusters(latents: np.ndarray) -> Clusters:

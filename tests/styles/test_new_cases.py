@@ -12,7 +12,7 @@ from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.fitting.new_cases import load_new_cases, with_ignore_label
 from nnunetv2_hypersort.fitting.partial_labels import resample_partial_label
 from nnunetv2_hypersort.model import ModelFolder, preprocess_files
-from nnunetv2_hypersort.model.patches import labelled_patches
+from nnunetv2_hypersort.nnunet.patches import labelled_patches
 
 IGNORE = 2
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from nnunetv2_hypersort.settings import LatentSettings, LatentStart, LrSchedule
-from nnunetv2_hypersort.trainers.hypersort.latent_schedule import LatentSchedule
+from nnunetv2_hypersort.trainers.hypersort.latent_schedule import LatentSchedule, has_learnt
 
 # nnU-Net's default: 1000 epochs of 250 steps, two samples each; 100 training cases are drawn once in 50 steps.
 LONG = LatentSchedule(LatentSettings(), case_count=100, batch_size=2, steps_per_epoch=250, epoch_count=1000)
@@ -33,7 +33,24 @@ def test_the_warm_up_is_ten_visits_within_bounds(cases, epochs, steps):
 def test_gradients_count_after_two_fifths_of_the_warm_up():
     # Of 500 steps the first 200 do not count; steps are counted from 1.
     assert [step for step in (1, 200, 201, 500) if LONG.gathers(step)] == [201, 500]
-    assert [step for step in (1, 499, 500, 501) if LONG.ends_warm_up(step)] == [500, 501]
+
+
+FALLING, FLAT = [-0.1, -0.3, -0.5, -0.7], [-0.1, -0.7, -0.72, -0.73, -0.73, -0.74]
+
+
+def test_the_warm_up_lasts_until_little_is_learnt_within_bounds():
+    # By hand: -0.3 (the second quarter) to -0.6 (the second half) is 0.3 of 0.5 in all; -0.7 to -0.737 is a twentieth.
+    assert not has_learnt(FALLING)
+    assert has_learnt([-0.1, -0.7, -0.7, -0.73, -0.74, -0.74])
+    # An epoch of 250 steps: the least is 500, so that the second epoch can be the last of the warm-up.
+    assert LONG.last_warm_up_step(0, []) is None
+    assert LONG.last_warm_up_step(1, FLAT) == 500
+    assert LONG.last_warm_up_step(4, FALLING) is None
+    assert LONG.last_warm_up_step(5, FLAT) == 1500
+    # 40 % of ten epochs are 1000 steps, learnt or not; 40 % of one are 100.
+    short = replace(LONG, epoch_count=10)
+    assert [short.last_warm_up_step(epoch, FALLING) for epoch in (2, 3)] == [None, 1000]
+    assert replace(LONG, epoch_count=1).last_warm_up_step(0, []) == 100
 
 
 @pytest.mark.parametrize(
@@ -61,7 +78,9 @@ def test_in_a_short_training_it_falls_with_the_epochs():
     short = replace(LONG, epoch_count=8)
     assert not short.settles_early
     torch.testing.assert_close(short.decay(torch.tensor([0, 500]), epoch=6), torch.full((2,), 0.25**0.9))
-    assert replace(LONG, epoch_count=9).settles_early
+    # 1500 steps after the longest warm-up, 40 %, they would still end before the eleventh.
+    assert not replace(LONG, epoch_count=10).settles_early
+    assert replace(LONG, epoch_count=11).settles_early
 
 
 def test_a_constant_learning_rate_never_falls():

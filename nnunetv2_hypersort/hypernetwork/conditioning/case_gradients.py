@@ -2,8 +2,11 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
+
+from nnunetv2_hypersort.hypernetwork.conditioning.joint_components import joint_components, within_images
 
 _LARGEST_SKETCH = 512
 _SMALLEST_SKETCH = 8
@@ -44,7 +47,7 @@ class CaseGradients(nn.Module):
         super().__init__()
         self.size = size
         self.register_buffer("sums", torch.zeros(0, 0))
-        self.register_buffer("counts", torch.zeros(0, dtype=torch.int64))
+        self.register_buffer("counts", torch.zeros(0))
         self.register_buffer("second_moment", torch.zeros(0, 0, dtype=torch.float64))
         self._sketch: torch.Tensor | None = None
 
@@ -64,7 +67,7 @@ class CaseGradients(nn.Module):
         affordable = min(_SUM_ENTRIES // cases, (samples - cases) // _SAMPLES_PER_DIRECTION)
         width = min(self.size, _LARGEST_SKETCH, max(_SMALLEST_SKETCH, affordable))
         self.sums = torch.zeros(cases, width, device=device)
-        self.counts = torch.zeros(cases, dtype=torch.int64, device=device)
+        self.counts = torch.zeros(cases, device=device)
         self.second_moment = torch.zeros(width, width, dtype=torch.float64, device=device)
 
     @torch.no_grad()
@@ -79,24 +82,36 @@ class CaseGradients(nn.Module):
         rows, gradients = rows.to(self.counts.device)[finite.to(self.counts.device)], gradients[finite].float()
         sketched = self._project(gradients)
         self.sums.index_add_(0, rows, sketched)
-        self.counts.index_add_(0, rows, torch.ones_like(rows))
+        self.counts.index_add_(0, rows, torch.ones_like(rows, dtype=self.counts.dtype))
         exact = sketched.double()
         self.second_moment += exact.T @ exact
 
     @torch.no_grad()
-    def solve(self, dim: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def fade(self, share: float) -> None:
+        """Let what was gathered so far count for this share, from 0 to 1: the network has learnt since."""
+        for buffer in (self.sums, self.counts, self.second_moment):
+            buffer.mul_(share)
+
+    @torch.no_grad()
+    def solve(
+        self, dim: int, residuals: np.ndarray | None = None, images: np.ndarray | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Make latents and the parameter changes that belong to their coordinates; empties the buffers.
 
         Args:
             dim: Number of coordinates of a latent.
+            residuals: Shape (cases, k), on one scale: further numbers that say how a case was annotated, which count as
+                much as the gradients; None leaves these alone.
+            images: Shape (cases,), integer: cases with the same number are annotations of one image, and only how they
+                differ from each other counts; None where each case has its own.
 
         Returns:
-            Latents, shape (cases, dim), with a root mean square of one over the cases that were visited; one that
-            never was is at zero. And the directions, shape (dim, size): `latents @ directions` are offsets to the
-            affine parameters, with a root mean square of 0.25 beside parameters that start at one and zero.
+            Latents, shape (cases, dim), with a root mean square of one over the cases that were visited; a case that
+            was never visited is at zero. And the directions, shape (dim, size): `latents @ directions` are offsets to
+            the affine parameters, with a root mean square of 0.25 beside parameters that start at one and zero.
         """
         drawn = self.counts > 0
-        counts = self.counts.double().clamp(min=1)[:, None]
+        counts = self.counts.double().clamp(min=1e-30)[:, None]
         means = self.sums.double() / counts
         within = self.second_moment - (means * counts).T @ means
         # An overall factor of the covariance does not matter here, so it is not divided by the degrees of freedom.
@@ -106,13 +121,15 @@ class CaseGradients(nn.Module):
         if drawn.any():
             pulls = pulls - pulls[drawn].median(0).values
         signs = pulls / pulls.norm(dim=1, keepdim=True).clamp(min=1e-30)
-        signs[~drawn] = 0
-        components = torch.linalg.svd(signs, full_matrices=False).Vh[:dim]
+        blocks = [signs.cpu().numpy()] if residuals is None else [signs.cpu().numpy(), np.asarray(residuals, float)]
+        if images is not None:
+            blocks = [within_images(block, images) for block in blocks]
+        seen = drawn.cpu().numpy()
         latents = signs.new_zeros(len(signs), dim)
-        latents[:, : len(components)] = signs @ components.T
-        latents /= latents[drawn].square().mean().sqrt().clamp(min=1e-30)
-        directions = signs.new_zeros(dim, self.size)
-        directions[: len(components)] = -self._lift((whitening @ components.T).T)
+        latents[drawn] = torch.as_tensor(joint_components([block[seen] for block in blocks], dim)).to(signs)
+        # What the cases far out along a coordinate ask for in common: for gradients alone, their principal components.
+        pull = latents.T @ torch.as_tensor(blocks[0]).to(signs)
+        directions = -self._lift((whitening @ pull.T).T)
         # The mean square of latents @ directions, without that product: cases x parameters can be gigabytes.
         mean_square = ((latents.T @ latents @ directions) * directions).sum() / (len(latents) * self.size)
         directions *= _CHANGE / mean_square.clamp(min=0).sqrt().clamp(min=1e-30)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -31,8 +32,13 @@ class LatentHyperNetwork(HyperNetwork):
         self.case_gradients = CaseGradients(sum(self.affine_sizes.values()))
 
     @torch.no_grad()
-    def start_from_gradients(self) -> None:
-        """End the warm-up: give the cases latents from their gradients, and let the generator move along them."""
-        latents, directions = self.case_gradients.solve(self.dim)
+    def start(self, residuals: np.ndarray | None = None, images: np.ndarray | None = None) -> None:
+        """End the warm-up: give the cases latents, and let the generator move along what belongs to them.
+
+        Args:
+            residuals: See `CaseGradients.solve`.
+            images: See there.
+        """
+        latents, directions = self.case_gradients.solve(self.dim, residuals, images)
         self.align(latents, directions)
         self.latents.place(latents)

@@ -31,6 +31,8 @@ class LatentTable(nn.Module):
     steps: torch.Tensor
     visits: torch.Tensor
     loss: torch.Tensor
+    images: torch.Tensor
+    sizes: torch.Tensor
     encoded_ids: torch.Tensor
     history: torch.Tensor
     history_epochs: torch.Tensor
@@ -44,6 +46,10 @@ class LatentTable(nn.Module):
         self.register_buffer("steps", torch.zeros(0, dtype=torch.int64))
         self.register_buffer("visits", torch.zeros(0, dtype=torch.int64))
         self.register_buffer("loss", torch.zeros(0))
+        # Cases of one image have the same number; 0 where nobody has looked.
+        self.register_buffer("images", torch.zeros(0, dtype=torch.int64))
+        # How large each structure is to one network for all: log voxels. No columns where nobody has looked.
+        self.register_buffer("sizes", torch.zeros(0, 0))
         self.register_buffer("encoded_ids", encode_json([]))
         self.register_buffer("history", torch.zeros(0, 0, dim))
         self.register_buffer("history_epochs", torch.zeros(0, dtype=torch.int64))
@@ -78,7 +84,7 @@ class LatentTable(nn.Module):
             np.stack([_draw(case, self.dim, init_std, seed) for case in joined]) if joined else np.zeros((0, self.dim))
         )
         is_new = sources < 0
-        for name in ("values", "first_moment", "second_moment", "steps", "visits", "loss"):
+        for name in ("values", "first_moment", "second_moment", "steps", "visits", "loss", "images", "sizes"):
             old = getattr(self, name)
             new = old.new_zeros(len(case_ids), *old.shape[1:])
             new[~is_new] = old[sources[~is_new]]
@@ -145,6 +151,17 @@ class LatentTable(nn.Module):
             state.zero_()
 
     @torch.no_grad()
+    def note_images(self, images: torch.Tensor, sizes: torch.Tensor) -> None:
+        """Keep what one look at all cases told of their images.
+
+        Args:
+            images: Shape (cases,), int64: cases of one image have the same number, which is not 0.
+            sizes: Shape (cases, structures): log voxels of each structure as one network for all segments it.
+        """
+        self.images.copy_(images)
+        self.sizes = sizes.to(self.values)
+
+    @torch.no_grad()
     def count_visits(self, rows: torch.Tensor) -> None:
         """Count one visit of each case in `rows`, shape (n,), int64; a case that occurs several times counts once."""
         self.visits[torch.unique(rows.to(self.visits.device))] += 1
@@ -178,12 +195,16 @@ class LatentTable(nn.Module):
         self.history_epochs = torch.cat([self.history_epochs, self.history_epochs.new_tensor([epoch])])
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        # A table of before it knew images.
+        if f"{prefix}images" not in state_dict and f"{prefix}visits" in state_dict:
+            state_dict[f"{prefix}images"] = torch.zeros_like(state_dict[f"{prefix}visits"])
+            state_dict[f"{prefix}sizes"] = torch.zeros(len(state_dict[f"{prefix}visits"]), 0)
         # The number of cases, of bytes of their ids and of history entries differ from run to run.
         for name, buffer in list(self._buffers.items()):
             saved = state_dict.get(prefix + name)
             if buffer is None or not isinstance(saved, torch.Tensor) or saved.dim() != buffer.dim():
                 continue
-            if saved.dim() < 2 or saved.shape[-1] == self.dim:
+            if saved.dim() < 2 or saved.shape[-1] == self.dim or name == "sizes":
                 setattr(self, name, buffer.new_zeros(saved.shape))
         super()._load_from_state_dict(state_dict, prefix, *args)
         self._rows = {case: row for row, case in enumerate(decode_json(self.encoded_ids))}

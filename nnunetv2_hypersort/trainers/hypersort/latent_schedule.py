@@ -1,7 +1,10 @@
 """When latents get their places, how fast they move, and when they stand still."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 
+import numpy as np
 import torch
 
 from nnunetv2_hypersort.settings import LatentSettings, LatentStart, LrSchedule
@@ -11,6 +14,10 @@ from nnunetv2_hypersort.trainers.base.optimisation import POLY_EXPONENT
 SHORTEST_WARM_UP = 500
 LONGEST_WARM_UP = 0.4
 IGNORED_WARM_UP = 0.4
+# The network has learnt its task when from the second quarter to the second half of its course the loss fell by less
+# than this share of what it fell in all. Halves, so that it does not depend on how long an epoch is; and a ratio, so
+# that it does not depend on the loss.
+LEARNT = 0.1
 # Steps after it that latents have at least: with few cases a network has learnt little after 30 visits of each.
 SHORTEST_SETTLING = 1500
 
@@ -39,31 +46,47 @@ class LatentSchedule:
         return float(self.batch_size / self.case_count)
 
     @property
+    def longest_warm_up(self) -> float:
+        """The most steps that the warm-up of a spectral start takes, learnt or not."""
+        return float(LONGEST_WARM_UP * self.epoch_count * self.steps_per_epoch)
+
+    @property
     def warm_up_steps(self) -> float:
-        """Length of the warm-up of a spectral start, in steps."""
+        """The least steps that the warm-up of a spectral start takes."""
         wanted = max(self.chosen.warmup_visits / self.visits_per_step, SHORTEST_WARM_UP)
-        return float(min(wanted, LONGEST_WARM_UP * self.epoch_count * self.steps_per_epoch))
+        return float(min(wanted, self.longest_warm_up))
 
     @property
     def settling_steps(self) -> float:
-        """Steps after which latents that are visited as often as the average stand still, the warm-up included."""
+        """Steps, the least warm-up included, after which latents of average visits stand still."""
         warm_up = self.warm_up_steps if self.chosen.start is LatentStart.SPECTRAL else 0.0
         return warm_up + max(self.chosen.settling_visits / self.visits_per_step, SHORTEST_SETTLING)
 
     @property
     def settles_early(self) -> bool:
-        """Whether the latents stand still before the training ends."""
+        """Whether the latents stand still before the training ends, however long the warm-up."""
         if self.chosen.lr_schedule is LrSchedule.CONSTANT:
             return False
-        return self.epoch_count * self.steps_per_epoch > self.settling_steps
+        delay = self.longest_warm_up - self.warm_up_steps if self.chosen.start is LatentStart.SPECTRAL else 0.0
+        return self.epoch_count * self.steps_per_epoch > self.settling_steps + delay
 
     def gathers(self, step: int) -> bool:
         """Whether the gradients of a step of the warm-up, the first being 1, count."""
         return step > IGNORED_WARM_UP * self.warm_up_steps
 
-    def ends_warm_up(self, step: int) -> bool:
-        """Whether latents get their places after this step, the first being 1."""
-        return step >= self.warm_up_steps
+    def last_warm_up_step(self, epoch: int, losses: Sequence[float]) -> int | None:
+        """The step after which latents get their places, the first being 1, if it is one of the present epoch.
+
+        Args:
+            epoch: The present epoch, the first being 0.
+            losses: The mean training losses of all epochs before.
+        """
+        begun, ends = epoch * self.steps_per_epoch, (epoch + 1) * self.steps_per_epoch
+        # The least is not waited for in vain where one epoch is longer than it.
+        if ends >= self.warm_up_steps and has_learnt(losses):
+            return ends
+        last = max(begun + 1, ceil(self.longest_warm_up))
+        return last if last <= ends else None
 
     def decay(self, visits: torch.Tensor, epoch: int) -> torch.Tensor:
         """The share of the latents' first learning rate that is left, as nnU-Net's schedule has it.
@@ -93,3 +116,17 @@ class LatentSchedule:
             visits: Shape (cases,): how often each latent was stepped, without the warm-up.
         """
         return self.settles_early and bool((self.decay(visits, 0) == 0).all())
+
+
+def has_learnt(losses: Sequence[float]) -> bool:
+    """Whether a network learns little more than it has learnt already.
+
+    Args:
+        losses: The mean training losses of its epochs.
+    """
+    count = len(losses)
+    if count < 4:
+        return False
+    quarter, half = ceil(count / 4), ceil(count / 2)
+    late = float(np.mean(losses[half:]))
+    return float(np.mean(losses[quarter:half])) - late < LEARNT * (losses[0] - late)

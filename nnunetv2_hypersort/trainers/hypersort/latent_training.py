@@ -6,9 +6,11 @@ import torch
 from torch import distributed as dist
 
 from nnunetv2_hypersort.hypernetwork import LatentTable
+from nnunetv2_hypersort.hypernetwork.conditioning.joint_components import robustly_scaled, without
 from nnunetv2_hypersort.settings import Settings
 from nnunetv2_hypersort.trainers.base.base_trainer import BaseTrainer
 from nnunetv2_hypersort.trainers.base.ranks import gather_over_ranks
+from nnunetv2_hypersort.trainers.hypersort.case_residuals import WeightAverage, residuals_of_cases
 from nnunetv2_hypersort.trainers.hypersort.latent_schedule import LatentSchedule
 from nnunetv2_hypersort.trainers.hypersort.planned_network import PlannedHyperNetwork
 
@@ -24,6 +26,8 @@ class LatentTraining(BaseTrainer):
     settings: Settings
     table: LatentTable
     _step_in_epoch = 0
+    _last_warm_up_step: int | None = None
+    _average: WeightAverage | None = None
 
     @property
     def hypernetwork(self) -> PlannedHyperNetwork:
@@ -44,9 +48,15 @@ class LatentTraining(BaseTrainer):
         )
 
     def on_epoch_start(self) -> None:
-        """Start the epoch as nnU-Net does."""
+        """Start the epoch as nnU-Net does; if it is the last of the warm-up, with the mean of the weights in view."""
         super().on_epoch_start()
         self._step_in_epoch = 0
+        self._last_warm_up_step, self._average = None, None
+        if self.hypernetwork.case_gradients.gathering:
+            # Weights that grow with the square of the epoch, however long the warm-up will be.
+            self.hypernetwork.case_gradients.fade((self.current_epoch / (self.current_epoch + 1)) ** 2)
+            losses = self.logger.get_value("train_losses", step=None)[: self.current_epoch]
+            self._last_warm_up_step = self.schedule.last_warm_up_step(self.current_epoch, losses)
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """One step of nnU-Net's optimiser for the network and of the latents' own for the cases in the batch."""
@@ -105,10 +115,27 @@ class LatentTraining(BaseTrainer):
         rows, gradients = self._gradients_of_all_ranks(rows, offsets)
         if self.schedule.gathers(step):
             self.hypernetwork.case_gradients.add(rows, gradients)
-        if self.schedule.ends_warm_up(step):
-            self.hypernetwork.start_from_gradients()
+        if self._last_warm_up_step is None:
+            return
+        if self._average is None:
+            self._average = WeightAverage(self.hypernetwork.primary)
+        else:
+            self._average.add()
+        if step >= self._last_warm_up_step:
+            self._place_latents()
             if self.is_ddp:
                 # Linear algebra need not end in the same digits, or signs, on two devices.
                 for tensor in (self.table.values, *self.hypernetwork.generator.parameters()):
                     dist.broadcast(tensor.data, src=0)
             self.print_to_log_file(f"Warm-up ended after {step} steps: the latents have their places.")
+
+    def _place_latents(self) -> None:
+        """Give the latents their places, from gradients and from how labels differ from what the network segments."""
+        assert self._average is not None
+        with self._average.in_place():
+            found = residuals_of_cases(self, self.hypernetwork.primary, self.table.case_ids)
+        # A large organ has large residuals, however it was annotated.
+        residuals = without(robustly_scaled(found.values), found.sizes)
+        self.table.note_images(torch.as_tensor(found.images), torch.as_tensor(found.sizes))
+        self.hypernetwork.start(residuals, found.images)
+        self._average = None

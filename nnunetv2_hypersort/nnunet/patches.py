@@ -2,13 +2,12 @@
 
 import itertools
 from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from acvl_utils.cropping_and_padding.padding import pad_nd_image
 from nnunetv2.inference.sliding_window_prediction import compute_steps_for_sliding_window
-
-from nnunetv2_hypersort.model.planned_model import PlannedModel
 
 # Per case: a gradient over so many voxels takes seconds on a CPU, and four patches hold the organ that one cuts.
 MOST_VOXELS = 2**21
@@ -19,16 +18,53 @@ Patch = tuple[torch.Tensor, torch.Tensor]
 """Input of shape (1, channels, ...) and target of shape (1, 1 or regions, ...), as nnU-Net's loss takes them."""
 
 
+class PlacedPatch(NamedTuple):
+    """A patch, and where in the padded image it lies.
+
+    Attributes:
+        data: Input, shape (1, channels, ...).
+        target: Shape (1, 1 or regions, ...), as nnU-Net's loss takes it.
+        label: Label values, shape (x, y, z).
+        place: The slices of the padded image, along x, y and z.
+        padded: Shape of the padded image.
+    """
+
+    data: torch.Tensor
+    target: torch.Tensor
+    label: np.ndarray
+    place: tuple[slice, ...]
+    padded: tuple[int, ...]
+
+
+class Planned(Protocol):
+    """What is needed of a planned configuration: a model opened, or a trainer."""
+
+    @property
+    def configuration_manager(self) -> Any:
+        """nnU-Net's view of the configuration."""
+
+    @property
+    def label_manager(self) -> Any:
+        """nnU-Net's view of the labels."""
+
+
 def labelled_patches(
-    planned: PlannedModel, data: np.ndarray, segmentation: np.ndarray, predicted_foreground: np.ndarray
+    planned: Planned, data: np.ndarray, segmentation: np.ndarray, predicted_foreground: np.ndarray
 ) -> list[Patch]:
+    """The patches of `placed_patches` as nnU-Net's loss takes them."""
+    return [(one.data, one.target) for one in placed_patches(planned, data, segmentation, predicted_foreground)]
+
+
+def placed_patches(
+    planned: Planned, data: np.ndarray, segmentation: np.ndarray, predicted_foreground: np.ndarray
+) -> list[PlacedPatch]:
     """Cut patches out of an image until nearly all that its label says is covered.
 
     They are chosen greedily among those of nnU-Net's sliding window. What the label or a prediction calls foreground
     counts as much as all that is annotated: a style that leaves a structure out shows where another would draw it.
 
     Args:
-        planned: Plans of the model.
+        planned: Plans of the model, or a trainer.
         data: A preprocessed image, shape (channels, x, y, z).
         segmentation: Its preprocessed label, shape (x, y, z).
         predicted_foreground: Shape (x, y, z), bool.
@@ -59,7 +95,7 @@ def labelled_patches(
             x, y = torch.from_numpy(data[in_all_channels]).float(), torch.from_numpy(label[slices]).long()
             drop = 3 - len(patch_size)
             x, y = (x[:, 0], y[0]) if drop else (x, y)
-            patches.append((x[None], _target(planned, y)[None]))
+            patches.append(PlacedPatch(x[None], _target(planned, y)[None], label[slices], slices, label.shape))
     return patches
 
 
@@ -79,7 +115,7 @@ def _cover(weights: np.ndarray, window: Sequence[int], count: int) -> list[tuple
     return chosen
 
 
-def _target(planned: PlannedModel, label: torch.Tensor) -> torch.Tensor:
+def _target(planned: Planned, label: torch.Tensor) -> torch.Tensor:
     manager = planned.label_manager
     if not manager.has_regions:
         return label[None]
