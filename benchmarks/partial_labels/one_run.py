@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.nnunet_runs.datasets import read_split
 from benchmarks.nnunet_runs.record import read_json
 from benchmarks.nnunet_runs.training import train
 from benchmarks.nnunet_runs.workplace import CONFIGURATION_3D, Workplace
 from benchmarks.partial_labels.protocol import DRY_RUN, FULL, LABELS, Protocol, Run, plan_runs
-from benchmarks.nnunet_runs.datasets import read_split
 from benchmarks.style_recovery.protocol import SOURCE_DATASET
 from nnunetv2_hypersort.files import write_json, write_text
 from nnunetv2_hypersort.nnunet.raw_dataset import open_dataset, read_labels

@@ -26,8 +26,8 @@ from nnunetv2_hypersort.model.planned_model import PlannedModel
 from nnunetv2_hypersort.model.segmenter import FoldSegmenter
 from nnunetv2_hypersort.model.trained_fold import TrainedFold
 from nnunetv2_hypersort.nnunet.annotated_labels import AnnotatedLabels
-from nnunetv2_hypersort.trainers.base.annotation.batch_annotation import BatchAnnotation
 from nnunetv2_hypersort.nnunet.patches import labelled_patches
+from nnunetv2_hypersort.trainers.base.annotation.batch_annotation import BatchAnnotation
 
 
 def fit_latents(

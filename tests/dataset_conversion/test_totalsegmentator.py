@@ -202,7 +202,7 @@ def test_a_merged_label_that_lacks_one_of_its_classes_is_unknown(raw, source):
     other = next(name for name in MASKS if name != "liver")
     rest = [name for name in MASKS if name not in ("liver", other)]
     merged = {"both": ["liver", other]}
-    folder = convert(source, classes=rest, merges=merged, allow_missing=True)
+    folder = convert_masks(source, classes=rest, merges=merged, allow_missing=True)
     labels = content(folder)["labels"]
     assert content(folder)["annotated_labels"] == {"s0001": [name for name in labels if name in rest]}
     values, _ = load(folder / "labelsTr" / "s0001.nii.gz")
@@ -210,7 +210,7 @@ def test_a_merged_label_that_lacks_one_of_its_classes_is_unknown(raw, source):
     assert set(np.unique(values)) == {0, *drawn}
     # Whoever has no label whole has nothing to train with.
     with pytest.raises(HyperSORTError, match=r"s0001.*annotated for none of the labels"):
-        convert(source, classes=[], merges=merged, allow_missing=True, dataset_id=292)
+        convert_masks(source, classes=[], merges=merged, allow_missing=True, dataset_id=292)
 
 
 def test_bad_cases_are_reported_together(raw, tmp_path, capsys):

@@ -49,6 +49,14 @@ def test_robust_scales():
     assert not scaled[:, 1].any()
 
 
+def test_what_is_unknown_says_nothing():
+    values = np.array([[0.0, np.nan], [np.nan, np.nan], [2.0, np.nan], [1.0, np.nan]])
+    scaled = robustly_scaled(values)
+    # Without the unknown value the median is 1, and the median absolute deviation 1.
+    np.testing.assert_allclose(scaled[:, 0], [-1 / 1.4826, 0, 1 / 1.4826, 0])
+    assert not scaled[:, 1].any()
+
+
 def test_what_sizes_explain_is_taken_out():
     sizes = RNG.normal(size=(50, 2))
     values = sizes @ [[1.0, 2.0, 0.0], [0.5, -1.0, 3.0]] + RNG.normal(size=(50, 3)) * 0.1 + 7

@@ -17,14 +17,18 @@ def robustly_scaled(values: Reals) -> Reals:
     """Bring columns to one scale: deviations from the median in robust standard deviations, at most four.
 
     Args:
-        values: Shape (cases, k), finite.
+        values: Shape (cases, k); not-a-number where unknown.
 
     Returns:
-        Of the same shape. A column whose median absolute deviation is 0 is divided by its standard deviation; one
-        without any variation is 0.
+        Of the same shape, finite. A column whose median absolute deviation is 0 is divided by its standard deviation;
+        one without any variation is 0, and so is what is unknown: it says nothing.
     """
-    centred = values - np.median(values, axis=0)
-    deviation = _MAD_TO_DEVIATION * np.median(np.abs(centred), axis=0)
+    known = np.isfinite(values)
+    # Columns of which nothing is known have no median.
+    nothing = ~known.any(axis=0)
+    values, known = np.where(nothing, 0, values), known | nothing
+    centred = np.where(known, values - np.nanmedian(values, axis=0), 0)
+    deviation = _MAD_TO_DEVIATION * np.nanmedian(np.where(known, np.abs(centred), np.nan), axis=0)
     deviation = np.where(deviation > 0, deviation, centred.std(axis=0))
     scaled = np.divide(centred, deviation, out=np.zeros_like(centred), where=deviation > 0)
     return np.clip(scaled, -_FURTHEST, _FURTHEST)

@@ -25,7 +25,7 @@ class CaseResiduals:
 
     Attributes:
         values: Shape (cases, structures * features), float64: `label_residuals` of each case, in voxels of the
-            preprocessed images and mm.
+            preprocessed images and mm; not-a-number for a structure that a case is not annotated for.
         sizes: Shape (cases, structures), float64: log(segmented voxels + 1).
         images: Shape (cases,), int64: cases of the same image, as where several people annotated it, have the same
             number.
@@ -89,6 +89,7 @@ def residuals_of_cases(trainer: Any, network: nn.Module, cases: Sequence[str]) -
         list(cases),
         folder_with_segs_from_previous_stage=trainer.folder_with_segs_from_previous_stage,
     )
+    annotation = trainer.annotation
     rank, world = (dist.get_rank(), dist.get_world_size()) if trainer.is_ddp else (0, 1)
     table = torch.zeros(len(cases), len(structures) * (len(FEATURES) + 1), dtype=torch.float64)
     images = torch.zeros(len(cases), dtype=torch.int64)
@@ -97,7 +98,10 @@ def residuals_of_cases(trainer: Any, network: nn.Module, cases: Sequence[str]) -
     try:
         for row in range(rank, len(cases), world):
             data, segmentation, images[row] = _load(trainer, dataset, cases[row])
-            table[row] = torch.tensor(_compare(trainer, network, data, segmentation, structures), dtype=torch.float64)
+            known = structures if annotation is None else annotation.annotated.targets_of(cases[row])
+            sizes, residuals = _compare(trainer, network, data, segmentation, structures)
+            told = [value if name.rpartition(".")[0] in known else np.nan for name, value in residuals.items()]
+            table[row] = torch.tensor([*sizes, *told], dtype=torch.float64)
     finally:
         network.train(was_training)
     if world > 1:
@@ -128,11 +132,11 @@ def _compare(
     data: np.ndarray,
     segmentation: np.ndarray,
     structures: Mapping[str, LabelValues],
-) -> list[float]:
-    """Sizes of the structures, then their residuals."""
+) -> tuple[list[float], dict[str, float]]:
+    """The sizes of the structures, and their residuals."""
     patches = placed_patches(trainer, data, segmentation, np.zeros(segmentation.shape, bool))
     if not patches:
-        return [0.0] * (len(structures) * (len(FEATURES) + 1))
+        return [0.0] * len(structures), {f"{name}.{feature}": 0.0 for name in structures for feature in FEATURES}
     label = np.full(patches[0].padded, _UNSEEN, np.int32)
     predicted = np.zeros(patches[0].padded, np.int32)
     manager = trainer.label_manager
@@ -150,4 +154,4 @@ def _compare(
     residuals = label_residuals(label, predicted, spacing, structures, ignore_label=_UNSEEN)
     predicted[label == _UNSEEN] = 0
     sizes = [float(np.log(np.isin(predicted, values).sum() + 1)) for values in structures.values()]
-    return [*sizes, *residuals.values()]
+    return sizes, residuals
