@@ -33,11 +33,13 @@ class LatentSettings:
 
     Attributes:
         dim: Number of coordinates of a latent.
-        start: `spectral`: all latents are zero during a warm-up, and then start from the principal components of what
-            the gradients of their cases have in common from visit to visit (`CaseGradients`). `random`: they start at
-            once, from a normal distribution, as published.
-        warmup_visits: Length of the warm-up of `spectral` in visits per case; never less than 500 steps, nor more than
-            40 % of the training.
+        start: `spectral`: all latents are zero during a warm-up, until the network has learnt its task, and then start
+            from what the gradients of their cases have in common from visit to visit (`CaseGradients`) and from how
+            their labels differ from what the network segments. `random`: they start at once, from a normal
+            distribution, as published.
+        warmup_visits: The least length of the warm-up of `spectral` in visits per case; never less than 500 steps. It
+            ends with the first epoch after which little more is learnt (`has_learnt`), at the latest after 40 % of the
+            training.
         init_std: Standard deviation of the normal distribution a coordinate starts from (`random`; a latent of
             `spectral` starts with a root mean square of one).
         lr: Learning rate at the first epoch.
