@@ -92,7 +92,7 @@ def mean_latents(seen: Seen, workplace: Workplace, run: Run) -> dict[str, str]:
 
 
 def _held_out(workplace: Workplace, run: Run, model_folder: Path, style: str, latent: str | None) -> Content:
-    """Of each held-out image the Dice of its prediction with its labels in a style, and how many voxels are predicted."""
+    """Of each held-out image the Dice of its prediction with its labels in a style, and the voxels predicted."""
     truth = read_truth(workplace, run.dataset)
     _, cases = read_split(workplace, run.trained_on, run.fold)
     # Of several annotations of one image the first: the image is the same.
