@@ -33,7 +33,13 @@ class Told:
 
 
 def tell_styles(
-    features: Reals, styles: Integers, groups: Sequence[str], *, within_groups: bool, seed: int = 0
+    features: Reals,
+    styles: Integers,
+    groups: Sequence[str],
+    *,
+    within_groups: bool,
+    permutations: int = PERMUTATIONS,
+    seed: int = 0,
 ) -> Told:
     """Tell each case's style by a discriminant analysis of the cases of all other images.
 
@@ -45,18 +51,20 @@ def tell_styles(
         styles: Shape (n,), from 0 on.
         groups: The n images, or what else is to be left out together.
         within_groups: Whether to permute within them.
+        permutations: How many; without any p is 1.
         seed: Of the permutations.
     """
     points = standardised(features)
     _, place = np.unique(np.asarray(groups), return_inverse=True)
-    predicted = leave_one_group_out(points, styles, place)
+    squares = _squares(points, place)
+    predicted = leave_one_group_out(points, styles, place, squares)
     reached = balanced_accuracy(predicted, styles)
     rng = np.random.default_rng(seed)
     as_good = 0
-    for _ in range(PERMUTATIONS):
+    for _ in range(permutations):
         mixed = _permuted(styles, place, rng) if within_groups else rng.permutation(styles)
-        as_good += balanced_accuracy(leave_one_group_out(points, mixed, place), mixed) >= reached - 1e-12
-    return Told(predicted, reached, 1 / (int(styles.max()) + 1), (as_good + 1) / (PERMUTATIONS + 1))
+        as_good += balanced_accuracy(leave_one_group_out(points, mixed, place, squares), mixed) >= reached - 1e-12
+    return Told(predicted, reached, 1 / (int(styles.max()) + 1), (as_good + 1) / (permutations + 1))
 
 
 def standardised(features: Reals) -> Reals:
@@ -72,16 +80,18 @@ def balanced_accuracy(predicted: Integers, styles: Integers) -> float:
     return float(np.mean([(predicted[styles == one] == one).mean() for one in np.unique(styles)]))
 
 
-def leave_one_group_out(points: Reals, styles: Integers, groups: Integers) -> Integers:
+def leave_one_group_out(points: Reals, styles: Integers, groups: Integers, squares: Reals | None = None) -> Integers:
     """The style of each case by linear discriminant analysis of all cases of other groups, with equal priors.
 
-    The pooled covariance is shrunk towards a multiple of the identity by the amount of Ledoit and Wolf (2004), which
-    is computed once from all cases; up to three features are few enough to go without.
+    The pooled covariance within the styles is shrunk towards its diagonal by the amount of Ledoit and Wolf (2004) for
+    the correlations, as scikit-learn does it; the amount is computed once from all cases. Up to three features are few
+    enough to go without.
 
     Args:
         points: Shape (n, d), standardised.
         styles: Shape (n,), from 0 on; every style in at least two groups.
         groups: Shape (n,), from 0 on.
+        squares: The sums of squares without each group, if they are known from an earlier call.
 
     Returns:
         Shape (n,).
@@ -96,22 +106,28 @@ def leave_one_group_out(points: Reals, styles: Integers, groups: Integers) -> In
     numbers = is_style.sum(0) - is_group.T @ is_style
     sums = is_style.T @ points - np.einsum("ng,nk,nd->gkd", is_group, is_style, points)
     means = sums / np.maximum(numbers, 1)[..., None]
-    squares = points.T @ points - np.einsum("ng,nd,ne->gde", is_group, points, points)
+    squares = _squares(points, groups) if squares is None else squares
     within = squares - np.einsum("gk,gkd,gke->gde", numbers, means, means)
     covariance = within / np.maximum(numbers.sum(1) - kinds, 1)[:, None, None]
     amount = 0.0
     if dimensions > _UNSHRUNK:
-        own = np.linalg.lstsq(is_style, points, rcond=None)[0]
-        amount = float(ledoit_wolf_shrinkage(points - is_style @ own, assume_centered=True))
-    scale = np.trace(covariance, axis1=1, axis2=2) / dimensions
-    identity = np.eye(dimensions)
-    covariance = (1 - amount) * covariance + ((amount + _RIDGE) * scale)[:, None, None] * identity + _RIDGE * identity
+        own = points - is_style @ np.linalg.lstsq(is_style, points, rcond=None)[0]
+        amount = float(ledoit_wolf_shrinkage(own / np.maximum(own.std(0), _RIDGE), assume_centered=True))
+    # What varies little within the styles is what tells them: each feature keeps its own variance.
+    variances = np.diagonal(covariance, axis1=1, axis2=2)
+    kept = (amount * variances + _RIDGE)[:, :, None] * np.eye(dimensions)
+    covariance = (1 - amount) * covariance + kept
     directions = np.linalg.solve(covariance, means.transpose(0, 2, 1))  # (parts, d, kinds)
     offsets = 0.5 * np.einsum("gkd,gdk->gk", means, directions)
     scores = np.einsum("nd,ndk->nk", points, directions[groups]) - offsets[groups]
     # A style that only the group left out has cannot be told.
     scores[numbers[groups] == 0] = -np.inf
     return np.asarray(scores.argmax(1))
+
+
+def _squares(points: Reals, groups: Integers) -> Reals:
+    every = points.T @ points
+    return np.stack([every - points[groups == one].T @ points[groups == one] for one in range(groups.max() + 1)])
 
 
 def _permuted(styles: Integers, groups: Integers, rng: np.random.Generator) -> Integers:
