@@ -28,7 +28,6 @@ def repository(tmp_path: Path) -> Path:
 
 
 def test_every_opening_is_a_line_with_commit_and_date(repository: Path) -> None:
-    (repository / OPENINGS).parent.mkdir(parents=True, exist_ok=True)
     assert count_openings(repository) == 0
     assert open_testing_half("prepare *", repository) == 1
     # What was appended waits for its commit, and closes nothing.
