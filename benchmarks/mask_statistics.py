@@ -12,7 +12,7 @@ it shows what the statistics contain.
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from sklearn.preprocessing import StandardScaler
 from nnunetv2_hypersort.files import write_json
 from nnunetv2_hypersort.images.distances import border_area
 from nnunetv2_hypersort.images.geometry import AXES, Grid, Labels, Mask
-from nnunetv2_hypersort.nnunet.raw_dataset import open_dataset
+from nnunetv2_hypersort.nnunet.raw_dataset import open_dataset, read_labels
 from nnunetv2_hypersort.perturbation.assignment import assign
 from nnunetv2_hypersort.perturbation.perturb import draw_error, find_spec
 from nnunetv2_hypersort.perturbation.spec import load_spec
@@ -66,6 +66,16 @@ def mask_statistics(labels: Labels, grid: Grid, values: tuple[int, ...]) -> Feat
             [centre - size / 2 for centre in centroids[:-1]] + [centre - whole_centroid for centre in centroids[:-1]]
         ),
     }
+
+
+def mask_table(raw: Path, cases: Sequence[str]) -> NDArray[np.float64]:
+    """All statistics of the training labels of a raw dataset, shape (cases, features)."""
+    dataset = open_dataset(raw)
+    rows = []
+    for case in cases:
+        file = read_labels(dataset.cases[case].label, dataset.content, dataset.table)
+        rows.append(np.hstack(list(mask_statistics(file.labels, file.grid, dataset.table.foreground).values())))
+    return np.stack(rows)
 
 
 def _box(mask: Mask, steps: NDArray[np.float64], size: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[Any]]:

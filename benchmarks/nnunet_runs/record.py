@@ -1,6 +1,7 @@
 """What is kept of a finished training, as one JSON."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,3 +86,14 @@ class TrainingRecord:
 def read_json(path: Path) -> Any:
     """What a JSON file holds, or None if there is none."""
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def as_json(value: Any) -> Any:
+    """JSON types, rounded to what can matter; what is not finite becomes null."""
+    if isinstance(value, Mapping):
+        return {key: as_json(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [as_json(entry) for entry in value]
+    if isinstance(value, (float, np.floating)):
+        return round(float(value), 4) if np.isfinite(value) else None
+    return int(value) if isinstance(value, np.integer) else value

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.nnunet_runs.record import TrainingRecord, read_json
+from benchmarks.nnunet_runs.record import TrainingRecord, as_json, read_json
 from benchmarks.nnunet_runs.workplace import Workplace
 from benchmarks.style_recovery import wrong_labels
 from benchmarks.style_recovery.clusters import NOISE, agreement, k_means, visits_needed
@@ -244,19 +244,5 @@ def mask_statistics_summary(content: Content | None) -> Content | None:
     return {"seeds": content["seeds"], "all_features": medians["all"], "family": worst, "family_ari": families[worst]}
 
 
-# --- JSON -----------------------------------------------------------------------------------------------------------
-
-
 def _interval(interval: Interval) -> Content:
     return {"mean": interval.mean, "low": interval.low, "high": interval.high}
-
-
-def as_json(value: Any) -> Any:
-    """JSON types, rounded to what can matter; what is not finite becomes null."""
-    if isinstance(value, Mapping):
-        return {key: as_json(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple, np.ndarray)):
-        return [as_json(entry) for entry in value]
-    if isinstance(value, (float, np.floating)):
-        return round(float(value), 4) if np.isfinite(value) else None
-    return int(value) if isinstance(value, np.integer) else value

@@ -10,11 +10,10 @@ from sklearn.covariance import MinCovDet
 from sklearn.ensemble import IsolationForest
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks.mask_statistics import mask_statistics
+from benchmarks.mask_statistics import mask_table
 from benchmarks.nnunet_runs.record import TrainingRecord
 from benchmarks.nnunet_runs.workplace import Workplace
 from benchmarks.style_recovery.protocol import Run
-from nnunetv2_hypersort.nnunet.raw_dataset import open_dataset, read_labels
 
 Reals = NDArray[np.floating[Any]]
 NEIGHBOUR = 5
@@ -38,12 +37,7 @@ def isolation(latents: Reals) -> Reals:
 
 def mask_features(workplace: Workplace, run: Run, cases: Sequence[str]) -> Reals:
     """The mask statistics of the training labels of a run's dataset, standardised, shape (n, features)."""
-    raw = open_dataset(workplace.raw / run.dataset)
-    rows = []
-    for case in cases:
-        file = read_labels(raw.cases[case].label, raw.content, raw.table)
-        rows.append(np.hstack(list(mask_statistics(file.labels, file.grid, raw.table.foreground).values())))
-    return np.asarray(StandardScaler().fit_transform(np.stack(rows)))
+    return np.asarray(StandardScaler().fit_transform(mask_table(workplace.raw / run.dataset, cases)))
 
 
 def mahalanobis(features: Reals, seed: int) -> Reals:

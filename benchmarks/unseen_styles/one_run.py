@@ -1,7 +1,6 @@
 """Compute one run in a process of its own: train, predict what it held out, write its record."""
 
 import argparse
-import json
 import os
 import shutil
 from dataclasses import asdict
@@ -12,7 +11,7 @@ import numpy as np
 
 from benchmarks.nnunet_runs.datasets import read_split
 from benchmarks.nnunet_runs.predicting import predict_cases
-from benchmarks.nnunet_runs.record import TrainingRecord, read_json
+from benchmarks.nnunet_runs.record import TrainingRecord, as_json, read_json
 from benchmarks.nnunet_runs.training import train
 from benchmarks.nnunet_runs.workplace import Workplace
 from benchmarks.style_recovery.softmin import softmin_score
@@ -72,8 +71,7 @@ def _of_latents(workplace: Workplace, run: Run, model_folder: Path, seconds: flo
     return {
         "record": record.to_json(),
         "seen": {name: np.asarray(value).tolist() for name, value in vars(seen).items()},
-        # By way of JSON: the table may hold what numpy calls a number.
-        "ranking": json.loads(json.dumps([asdict(case) for case in ranking.cases], default=float)),
+        "ranking": as_json([asdict(case) for case in ranking.cases]),
         "flagged": [case.case for case in ranking.flagged],
         "held_out": {style: _held_out(workplace, run, model_folder, style, latent) for style, latent in means.items()},
     }

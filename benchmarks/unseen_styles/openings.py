@@ -27,7 +27,7 @@ def open_testing_half(what: str, repository: Path = REPOSITORY) -> int:
     """
     changed = [
         line[3:]
-        for line in _git(repository, "status", "--porcelain").splitlines()
+        for line in _git(repository, "status", "--porcelain", "--untracked-files=all").splitlines()
         # What earlier openings appended may wait for its commit.
         if Path(line[3:]) != OPENINGS
     ]

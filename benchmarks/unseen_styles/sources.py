@@ -14,9 +14,6 @@ from skimage import io
 
 from benchmarks.nnunet_runs.datasets import SmallPlan
 from benchmarks.nnunet_runs.workplace import CONFIGURATION_3D
-from benchmarks.two_observers.datasets import read_image as read_retina
-from benchmarks.two_observers.datasets import read_labels as read_vessels
-from benchmarks.two_observers.protocol import FIRST, SECOND
 from nnunetv2_hypersort.demo import phantom
 from nnunetv2_hypersort.errors import HyperSORTError
 
@@ -180,21 +177,26 @@ class Retina(Source):
     """Fundus images of CHASE_DB1 with the vessels as two observers drew them; both eyes of a child go together."""
 
     name, number, count = "retina", 314, 28
-    annotators = (FIRST, SECOND)
+    annotators = ("observer_1", "observer_2")
     plan = SmallPlan(CONFIGURATION_2D, 2.0, (128, 128), (8, 16, 32, 64), 4)
     labels, channels = {"vessel": 1}, {"0": "R", "1": "G", "2": "B"}
+    _folder = "CHASE_DB1"
+    _suffixes: ClassVar[dict[str, str]] = {"observer_1": "1stHO", "observer_2": "2ndHO"}
 
     def images(self, data: Path) -> list[str]:
         """See the base class."""
-        return [name.removeprefix("Image_") for name in _names(data / "CHASE_DB1" / "images", "Image_*", ".jpg")]
+        return [name.removeprefix("Image_") for name in _names(data / self._folder / "images", "Image_*", ".jpg")]
 
     def write_image(self, data: Path, image: str, target: Path) -> None:
         """See the base class; nnU-Net reads no JPEG."""
-        io.imsave(target, read_retina(data / "CHASE_DB1", image), check_contrast=False)
+        picture = np.asarray(io.imread(data / self._folder / "images" / f"Image_{image}.jpg"))
+        io.imsave(target, picture, check_contrast=False)
 
     def write_labels(self, data: Path, image: str, annotator: str, target: Path) -> None:
         """See the base class."""
-        _save_mask(target, read_vessels(data / "CHASE_DB1", image, annotator))
+        suffix = self._suffixes[annotator]
+        mask = np.asarray(io.imread(data / self._folder / f"labels_{suffix}" / f"Image_{image}_{suffix}.png"))
+        _save_mask(target, mask > 0)
 
     def group(self, image: str) -> str:
         """The child whose eye it is."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from benchmarks.nnunet_runs.datasets import read_split
 from benchmarks.nnunet_runs.workplace import PLANS, Workplace
 from benchmarks.style_recovery import datasets
 from benchmarks.style_recovery.protocol import (
@@ -19,10 +20,6 @@ from benchmarks.style_recovery.protocol import (
     plan_runs,
     settings_yaml,
 )
-from benchmarks.two_observers import datasets as observers
-from benchmarks.two_observers.protocol import FULL as OBSERVERS
-from benchmarks.two_observers.protocol import Design
-from benchmarks.two_observers.protocol import plan_runs as plan_observers
 from nnunetv2_hypersort.settings import Settings
 
 
@@ -99,26 +96,12 @@ def test_cross_fit_and_oracles_share_the_cases_of_fold_0(tmp_path: Path) -> None
     }
     left_out = []
     for each in by_method[Method.CROSS_FIT]:
-        train, val = datasets.read_split(workplace, parts, each.fold)
+        train, val = read_split(workplace, parts, each.fold)
         assert sorted(train + val) == training
         left_out += val
     assert sorted(left_out) == training
     for each in by_method[Method.ORACLE]:
-        train, val = datasets.read_split(workplace, parts, each.fold)
+        train, val = read_split(workplace, parts, each.fold)
         index = mixture.styles.index(each.part)
         assert train == [case for number, case in enumerate(training) if number % 3 == index and number % 7]
         assert val == held_out
-
-
-def test_each_image_once_or_twice() -> None:
-    images = [f"{child:02d}{eye}" for child in range(1, 15) for eye in "LR"]
-    once = [observers.assign(images, Design.ONCE, seed) for seed in (0, 0, 1)]
-    assert once[0] == once[1] != once[2]
-    assert Counter(drawing.observer for drawing in once[0].values()) == {"observer_1": 14, "observer_2": 14}
-    assert sorted(drawing.image for drawing in once[0].values()) == images
-    twice = observers.assign(images, Design.TWICE, 0)
-    assert Counter(drawing.image for drawing in twice.values()) == dict.fromkeys(images, 2)
-    assert {drawing.child for drawing in twice.values()} == {f"{child:02d}" for child in range(1, 15)}
-    for run in plan_observers(OBSERVERS, "default"):
-        case_count = 24 * (1 + run.design.is_paired)
-        assert run.epochs * run.iterations * 4 / case_count == pytest.approx(250, rel=0.02)
