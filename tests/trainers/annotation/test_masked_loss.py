@@ -127,6 +127,19 @@ def test_large_logits_stay_finite():
     assert float(value) == pytest.approx(0.2877, abs=1e-3)
 
 
+def test_a_background_that_seems_impossible_is_learnt_from():
+    # Class b is 200 logits ahead, but the voxels are background: exp(-200) is 0 in 32 bits.
+    output = torch.zeros(1, 4, 2, 2, 2)
+    output[:, 2] = 200
+    output.requires_grad_()
+    loss = masked(RobustCrossEntropyLoss(), annotation({"x": ["b"]}), "x")
+    value, gradient = value_and_gradient(loss, output, torch.zeros(1, 1, 2, 2, 2, dtype=torch.long))
+    # All three together have three times the probability of one, which is log(3) at most.
+    assert value == pytest.approx(200, abs=1.1)
+    assert (gradient[:, 0] < 0).all()
+    assert (gradient[:, 2] > 0).all()
+
+
 def soft_dice(output, target, sample, label):
     chance = output.detach().softmax(1)[sample, label].double()
     there = (target[sample, 0] == label).double()

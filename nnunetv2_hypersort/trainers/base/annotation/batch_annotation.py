@@ -17,17 +17,14 @@ class Channels:
 
     Attributes:
         known: Shape (channels,), bool: the structures that the case is annotated for; never the background.
-        scored: Shape (channels,), bool: the same with the structures that no training case is annotated for.
-        kept: Shape (k,), int64: classes that stand for themselves, the background not among them.
-        merged: Shape (m,), int64: the background and the classes that may hide in it.
+        scored: Shape (channels,), bool: the same with the structures that no training case is annotated for; the other
+            classes are part of the background.
         foreign: Shape (values,), bool: label values that the case is not annotated for.
         whole: Whether every class stands for itself.
     """
 
     known: torch.Tensor
     scored: torch.Tensor
-    kept: torch.Tensor
-    merged: torch.Tensor
     foreign: torch.Tensor
     whole: bool
 
@@ -106,19 +103,14 @@ class BatchAnnotation:
         table = self.annotated.table
         names = [structure.name for structure in table.structures]
         scored = [flag or name in self.never for flag, name in zip(flags, names, strict=True)]
-        first = 0 if self.has_regions else 1
-        kept = [index for index, own in enumerate(scored, start=first) if own]
-        merged = [] if self.has_regions else [0, *(i for i, own in enumerate(scored, start=1) if not own)]
         foreign = [False] * (max(table.values) + 1)
         if not self.has_regions:
             for structure, flag in zip(table.structures, flags, strict=True):
                 foreign[structure.values[0]] = not flag
-        background = [False] * first
+        background = [] if self.has_regions else [False]
         return Channels(
             known=torch.tensor([*background, *flags], device=device),
             scored=torch.tensor([*background, *scored], device=device),
-            kept=torch.tensor(kept, dtype=torch.int64, device=device),
-            merged=torch.tensor(merged, dtype=torch.int64, device=device),
             foreign=torch.tensor(foreign, device=device),
             whole=all(flags),
         )

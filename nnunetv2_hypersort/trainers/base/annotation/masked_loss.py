@@ -20,6 +20,9 @@ from torch.nn import functional
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.trainers.base.annotation.batch_annotation import BatchAnnotation, Channels
 
+_LEAST = 1e-20
+"""Sums of probabilities are exact to the last digits of 32 bits above this."""
+
 
 def masked_loss(loss: Any, annotation: BatchAnnotation, *, ddp: bool, trainer: str) -> Any:
     """Make of a loss of nnU-Net's the one that counts what is annotated.
@@ -155,47 +158,55 @@ class MarginalLoss(MaskedLoss):
         ignore = self.annotation.annotated.table.ignore_label
         counted = None if ignore is None else target != ignore
         places = target.long() if counted is None else torch.where(counted, target, 0).long()
-        # In 32 bits, as exponentials of many classes add up; one for both terms.
+        # In 32 bits, as probabilities of many classes add up; one for both terms.
         logs = torch.log_softmax(output.float(), 1)
-        overlap = self.sums(logs, places, counted)
+        chances = logs.exp()
+        overlap = self.sums(chances, places, counted)
         total = output.new_zeros((), dtype=torch.float32)
         if self.dice is not None:
             total = total + self.weights[0] * self.minus_dice(overlap, known)
         if self.cross_entropy is not None:
-            total = total + self.weights[1] * self._cross_entropy(logs, places, counted, cases)
+            total = total + self.weights[1] * self._cross_entropy(logs, chances, places, counted, cases)
         # Without waiting for the device; the trainer names the case once the loss is no number.
         foreign = (overlap[2] * ~known).sum() > 0
         return torch.where(foreign, torch.nan, total)
 
     def _cross_entropy(
-        self, logs: torch.Tensor, places: torch.Tensor, counted: torch.Tensor | None, cases: list[Channels]
+        self,
+        logs: torch.Tensor,
+        chances: torch.Tensor,
+        places: torch.Tensor,
+        counted: torch.Tensor | None,
+        cases: list[Channels],
     ) -> torch.Tensor:
         """Mean over the voxels that count."""
         smoothing = float(self.cross_entropy.label_smoothing)
-        own = logs.gather(1, places)[:, 0]
-        of_cases = []
-        for sample, case in enumerate(cases):
-            right, background = own[sample], None
-            if not case.whole:
-                background = logs[sample, case.merged].logsumexp(0)
-                right = torch.where(places[sample, 0] == 0, background, right)
-            if smoothing:
-                background = logs[sample, 0] if background is None else background
-                even = (background + logs[sample, case.kept].sum(0)) / (1 + len(case.kept))
-                right = (1 - smoothing) * right + smoothing * even
-            of_cases.append(right if counted is None else right * counted[sample, 0])
-        total = torch.stack([right.sum() for right in of_cases]).sum()
-        return -total / (places.numel() if counted is None else counted.sum().clamp_min(1))
+        background, right = logs[:, 0], logs.gather(1, places)[:, 0]
+        # Classes that stand for themselves; shape (b, classes, 1, ...).
+        own = torch.stack([case.scored for case in cases])[(..., *(None,) * (logs.ndim - 2))]
+        if not all(case.whole for case in cases):
+            # The log-sum-exp of what is not its own, from exponentials that are there; where these are nearly zero, and
+            # their logarithm would have no gradient, the background's own probability, which is no larger.
+            total = (chances * ~own).sum(1)
+            there = total > _LEAST
+            background = torch.where(there, torch.where(there, total, 1.0).log(), background)
+            right = torch.where(places[:, 0] == 0, background, right)
+        if smoothing:
+            even = (background + (logs * own).sum(1)) / (1 + own.sum(1))
+            right = (1 - smoothing) * right + smoothing * even
+        if counted is None:
+            return -right.mean()
+        return -(right * counted[:, 0]).sum() / counted.sum().clamp_min(1)
 
     @staticmethod
     def overlap(chances: torch.Tensor, target: torch.Tensor, counted: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
-        """See `MaskedLoss.overlap`; takes logarithms of probabilities, and label values."""
+        """See `MaskedLoss.overlap`; takes probabilities, and label values."""
         axes = tuple(range(2, chances.ndim))
-        drawn = torch.zeros(chances.shape, device=chances.device, dtype=torch.float32).scatter_(1, target, 1)[:, 1:]
-        chances = chances[:, 1:].exp()
+        drawn = torch.zeros(chances.shape, device=chances.device, dtype=torch.float32).scatter_(1, target, 1)
         if counted is not None:
             chances, drawn = chances * counted, drawn * counted
-        return (chances * drawn).sum(axes), chances.sum(axes), drawn.sum(axes)
+        shared, predicted, there = (part.sum(axes)[:, 1:] for part in (chances * drawn, chances, drawn))
+        return shared, predicted, there
 
 
 class RegionLoss(MaskedLoss):
