@@ -216,5 +216,5 @@ def _selection(scores: np.ndarray, targets: np.ndarray, new: np.ndarray) -> Real
 def _trees(scores: np.ndarray, targets: np.ndarray, new: np.ndarray) -> Reals:
     forest = ExtraTreesRegressor(
         _TREES, min_samples_leaf=_SMALLEST_LEAF, max_features=0.5, random_state=0, n_jobs=1
-    ).fit(scores, targets)
+    ).fit(scores, targets[:, 0] if targets.shape[1] == 1 else targets)
     return np.asarray(forest.predict(new), float).reshape(len(new), -1)
