@@ -24,7 +24,7 @@ from nnunetv2_hypersort.styles.clustering import find_clusters
 
 RESULTS = Path(__file__).parents[1] / "results" / "number_of_styles.json"
 SETS = 200
-SETS_FOR_DISTANCE = 100
+SETS_FOR_DISTANCE = 50
 DISTANCES = (2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 5.5, 6.0)
 ONE_STYLE_COUNTS = (40, 100, 200)
 ONE_STYLE_DIMS = (2, 5)
@@ -53,7 +53,7 @@ MIXTURES: dict[str, dict[str, Any]] = {
 }
 TOLD_APART_COUNTS = (20, 40, 80, 160, 400)
 TOLD_APART_DIMS = (2, 1, 3, 5, 10)
-TOLD_APART_DISTANCES = (2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 7.0, 9.0, 12.0)
+TOLD_APART_DISTANCES = (3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 7.0, 9.0, 12.0)
 _Draw = Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray]]
 
 
@@ -70,26 +70,28 @@ def jobs() -> dict[str, Callable[[], Any]]:
             for distance in DISTANCES:
                 add(f"two groups | {name} | {distance}", partial(groups, sizes=sizes, distance=distance, dim=dim))
 
-    def one_style(shapes: dict[str, Callable[..., np.ndarray]], dim: int) -> None:
+    def one_style(shapes: dict[str, Callable[..., np.ndarray]], count: int, dim: int) -> None:
         for name, draw in shapes.items():
-            for count in ONE_STYLE_COUNTS:
-                add(f"one style | {name} | {count} | {dim}", partial(_with_truth, draw, count, dim))
+            add(f"one style | {name} | {count} | {dim}", partial(_with_truth, draw, count, dim))
 
     def distances(dim: int) -> None:
         for count in TOLD_APART_COUNTS:
             found[f"told apart | {count} | {dim}"] = partial(told_apart, count, dim)
 
     first, *others = POWER
-    power(first)
     distances(TOLD_APART_DIMS[0])
-    one_style(ONE_STYLE, ONE_STYLE_DIMS[0])
+    one_style(ONE_STYLE, ONE_STYLE_COUNTS[0], ONE_STYLE_DIMS[0])
+    power(first)
+    for count in ONE_STYLE_COUNTS[1:]:
+        one_style(ONE_STYLE, count, ONE_STYLE_DIMS[0])
     for name, arguments in MIXTURES.items():
         add(f"mixture | {name}", partial(groups, **arguments))
     for dim in TOLD_APART_DIMS[1:]:
         distances(dim)
     power(*others)
     for dim in ONE_STYLE_DIMS[1:]:
-        one_style({**ONE_STYLE, "hollow sphere, noise 0.1": SPHERE}, dim)
+        for count in ONE_STYLE_COUNTS:
+            one_style({**ONE_STYLE, "hollow sphere, noise 0.1": SPHERE}, count, dim)
     return found
 
 

@@ -27,7 +27,8 @@ class Certainty:
             [0, 1]; empty for a single cluster. Above 0.75 a cluster is called stable, below 0.6 it is none to rely on
             (Hennig 2007).
         told_apart: For a single cluster the distance of two styles of equal size, in standard deviations within the
-            styles, from which this many cases would have been split in 80 % of simulated sets; else None.
+            styles, from which this many cases would have been split in 80 % of simulated sets; else None, and so for
+            a number of coordinates that was not simulated.
         volume_ratio: The ratio of volumes that the network segments at two latents that far apart along the first axis
             of the latents, the larger over the smaller coordinate; None where it was not measured.
         change: The difference between the two in words.
@@ -58,7 +59,9 @@ class Certainty:
             names: The style of each cluster.
         """
         if self.told_apart is None and not self.stability:
-            return f"Fold {self.fold} has {self.cases} cases; fewer than {FEWEST_CASES} are never split."
+            if self.cases < FEWEST_CASES:
+                return f"Fold {self.fold} has {self.cases} cases; fewer than {FEWEST_CASES} are never split."
+            return f"What would have been seen in fold {self.fold} was not simulated for so many coordinates."
         if self.told_apart is None:
             listed = ", ".join(f"{name} {one:.2f}" for name, one in zip(names, self.stability, strict=True))
             return (
