@@ -74,7 +74,9 @@ class StructureScores:
         return compute_iou(self.counts)
 
 
-_NOT_ANNOTATED = StructureScores(Presence.NOT_ANNOTATED, VoxelCounts(0, 0, 0, 0), *[math.nan] * 5, 0.0, 0.0)
+_NOT_ANNOTATED = StructureScores(
+    Presence.NOT_ANNOTATED, VoxelCounts(0, 0, 0, 0), math.nan, math.nan, math.nan, math.nan, math.nan, 0.0, 0.0
+)
 
 
 def compute_case_scores(

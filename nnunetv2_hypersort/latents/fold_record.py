@@ -156,7 +156,7 @@ class FoldRecord:
         if self.sizes is None or not self.sizes.size or not count:
             return self.latents
         sizes = joint_components([robustly_scaled(self.sizes[seen])], min(count, _MOST_SIZES, self.sizes.shape[1]))
-        latents = self.latents.copy()
+        latents: np.ndarray = self.latents.copy()
         latents[seen] = without(self.latents[seen], sizes)
         return latents
 

@@ -25,7 +25,8 @@ def fill_clefts(labels: Labels, grid: Grid, values: tuple[int, ...], mm: float) 
     padded = np.pad(labels, [(margin, margin) for margin in margins])
     view = window(np.isin(padded, values), grid, mm)
     if view is None:
-        return labels.copy()
+        unchanged: Labels = labels.copy()
+        return unchanged
     cropped = padded[view]
     distances = np.stack([distance_to(cropped == value, grid) for value in values])
     balls = distances.min(axis=0) > mm + _HAIR

@@ -85,7 +85,7 @@ def find_wrong_labels(
         The estimate; None with fewer than 30 known values, or without any spread.
     """
     values = np.asarray(outlyingness, float)
-    known = np.flatnonzero(np.isfinite(values))
+    known = np.flatnonzero(np.isfinite(values)).tolist()
     if len(known) < LEAST_CASES:
         return None
     scaled = _on_one_scale(values[known], [kinds[row] for row in known])
@@ -189,7 +189,7 @@ def _fit(values: Reals, start: _Mixture | None) -> _Mixture:
         likelihood = float(np.log(usual + wrong + 1e-12).sum())
         belief = -0.5 * ((np.log(mixture.skew) - np.log(_SKEW)) / np.log(1 + _SKEW_SPREAD / _SKEW)) ** 2
         belief += _SEEN_RIGHT * np.log(1 - mixture.wrong) + _SEEN_WRONG * np.log(mixture.wrong)
-        return -likelihood - belief
+        return float(-likelihood - belief)
 
     starts = (
         [_to(start)]

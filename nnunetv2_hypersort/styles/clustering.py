@@ -143,7 +143,7 @@ def _most_probable(points: np.ndarray, clusters: Sequence[np.ndarray]) -> np.nda
         factor = np.linalg.cholesky(covariance)
         distances = np.linalg.solve(factor, (points - cluster.mean(axis=0)).T)
         densities.append(np.log(len(cluster) / np.diag(factor).prod()) - (distances**2).sum(axis=0) / 2)
-    return np.argmax(densities, axis=0)
+    return np.asarray(np.argmax(densities, axis=0))
 
 
 def _ordered(labels: np.ndarray, points: np.ndarray) -> Clusters:

@@ -26,7 +26,7 @@ def one_style_likelihood(values: np.ndarray) -> np.ndarray:
     Returns:
         Shape (rows,).
     """
-    return np.maximum(_skewed(values), _flat(values) - _PRICE_OF_FLAT)
+    return np.asarray(np.maximum(_skewed(values), _flat(values) - _PRICE_OF_FLAT))
 
 
 def ring_likelihood(points: np.ndarray) -> float:
@@ -55,7 +55,7 @@ def _skewed(values: np.ndarray) -> np.ndarray:
     lognormal = -count / 2 * (np.log(2 * math.pi * logs.var(axis=2)) + 1) - sums
     gamma = _gamma(sums, mean, count)
     best = np.maximum(lognormal, gamma).max(axis=1)
-    return np.maximum(best[: len(values)], best[len(values) :])
+    return np.asarray(np.maximum(best[: len(values)], best[len(values) :]))
 
 
 def _gamma(log_sums: np.ndarray, mean: np.ndarray, count: int) -> np.ndarray:

@@ -96,7 +96,7 @@ def make_design(
     by_image, by_subject = _members(values, images), _members(values, subjects)
     varying = _varying(by_image, values)
     if _share(varying, values) >= _MOST_CASES:
-        rows = [(case,) for cases in varying for case in cases]
+        rows: list[tuple[str, ...]] = [(case,) for cases in varying for case in cases]
         return _blocked(column, Level.IMAGES, rows, values, images, subjects, len(values), counts)
     alike = {
         case: group

@@ -109,6 +109,8 @@ def whitened(points: np.ndarray) -> Reals:
     points = drawn_in(np.asarray(points, float))
     if len(points) < 2 or not points.any():
         return np.zeros_like(points)
+    # What lay far out had moved the mean.
+    points = points - points.mean(axis=0)
     # The covariance is shrunk, as there may be as many coordinates as points.
     points = points / np.where(points.std(0) > 0, points.std(0), 1)
     values, vectors = np.linalg.eigh(ledoit_wolf(points, assume_centered=True)[0])
@@ -144,7 +146,7 @@ def _statistic(bases: np.ndarray, folds: Sequence[tuple[np.ndarray, Reals]]) -> 
 def _unit(points: np.ndarray, block: np.ndarray) -> Reals:
     # Drawn in, they are off the middle of their block again.
     points = _centred(points, block)
-    return np.asarray(points / max(np.linalg.norm(points), 1e-12))
+    return np.asarray(points / max(float(np.linalg.norm(points)), 1e-12))
 
 
 def _orthonormal(design: np.ndarray) -> Reals:

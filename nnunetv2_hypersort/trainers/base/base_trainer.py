@@ -57,6 +57,7 @@ class BaseTrainer(AnnotatedTraining, CheckedSplits, SafeCheckpoints):
     logged: ClassVar[tuple[str, ...]] = ()
     bad_loss_remedy: ClassVar[str] = "Lower training.initial_lr"
 
+    loss: Any
     is_ddp: bool
     enable_deep_supervision: bool
 

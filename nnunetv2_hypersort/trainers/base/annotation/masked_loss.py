@@ -41,8 +41,9 @@ def masked_loss(loss: Any, annotation: BatchAnnotation, *, ddp: bool, trainer: s
     if isinstance(loss, DeepSupervisionWrapper):
         loss.loss = masked_loss(loss.loss, annotation, ddp=ddp, trainer=trainer)
         return loss
-    dice, cross_entropy = None, None
-    weights = (1.0, 1.0)
+    dice: Any = None
+    cross_entropy: Any = None
+    weights: tuple[Any, Any] = (1.0, 1.0)
     plain = loss._orig_mod if isinstance(loss, OptimizedModule) else loss
     if type(plain) in (DC_and_CE_loss, DC_and_BCE_loss):
         dice, cross_entropy, weights = plain.dc, plain.ce, (plain.weight_dice, plain.weight_ce)
@@ -136,7 +137,8 @@ class MaskedLoss(nn.Module):
             total, count = self.over_processes(parts)
             dice = total / count.clamp_min(1)
         there = (count > 0).float()
-        return -(dice * there).sum() / there.sum().clamp_min(1)
+        loss: torch.Tensor = -(dice * there).sum() / there.sum().clamp_min(1)
+        return loss
 
     def _dice(self, shared: torch.Tensor, predicted: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
         smooth = float(self.dice.smooth)
@@ -183,7 +185,8 @@ class MarginalLoss(MaskedLoss):
         smoothing = float(self.cross_entropy.label_smoothing)
         background, right = logs[:, 0], logs.gather(1, places)[:, 0]
         # Classes that stand for themselves; shape (b, classes, 1, ...).
-        own = torch.stack([case.scored for case in cases])[(..., *(None,) * (logs.ndim - 2))]
+        scored = torch.stack([case.scored for case in cases])
+        own = scored.reshape(*scored.shape, *[1] * (logs.ndim - 2))
         if not all(case.whole for case in cases):
             # The log-sum-exp of what is not its own, from exponentials that are there; where these are nearly zero, and
             # their logarithm would have no gradient, the background's own probability, which is no larger.
@@ -255,7 +258,7 @@ class RegionLoss(MaskedLoss):
         flags = scored.float()
         of_cases = losses.sum(axes, dtype=torch.float32) * flags
         total, count = self.over_processes(torch.stack([of_cases.sum(0), (voxels * flags).sum(0)]))
-        loss = (total / count.clamp_min(1)).sum() / (count > 0).sum().clamp_min(1)
+        loss: torch.Tensor = (total / count.clamp_min(1)).sum() / (count > 0).sum().clamp_min(1)
         return loss if counted is None else loss * output.shape[1]
 
     @staticmethod
