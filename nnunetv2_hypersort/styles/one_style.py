@@ -10,7 +10,7 @@ _SHIFTS = np.array([0.05, 0.1, 0.2, 0.35, 0.6, 1.0, 1.7, 3.0, 6.0, 20.0])
 # Flat-topped shapes: powers of the generalised normal distribution. They cost as much likelihood as this.
 _POWERS = (3.0, 4.0, 6.0, 10.0)
 _PRICE_OF_FLAT = 6.0
-_PRICE_OF_RING = 5.0
+_PRICE_OF_RING = 4.0
 
 
 def one_style_likelihood(values: np.ndarray) -> np.ndarray:
@@ -26,11 +26,11 @@ def one_style_likelihood(values: np.ndarray) -> np.ndarray:
     Returns:
         Shape (rows,).
     """
-    return np.maximum(_skewed(values), _flat(values) - _PRICE_OF_FLAT)
+    return np.asarray(np.maximum(_skewed(values), _flat(values) - _PRICE_OF_FLAT))
 
 
 def ring_likelihood(points: np.ndarray) -> float:
-    """The largest log-likelihood of a ring or a hollow sphere around the origin, less a price of five units.
+    """The largest log-likelihood of a ring or a hollow sphere around the origin, less a price of four units.
 
     All directions are as probable, and the squared radius has a gamma distribution, which a Gaussian has, too: with a
     larger shape parameter the middle is empty.
@@ -55,7 +55,7 @@ def _skewed(values: np.ndarray) -> np.ndarray:
     lognormal = -count / 2 * (np.log(2 * math.pi * logs.var(axis=2)) + 1) - sums
     gamma = _gamma(sums, mean, count)
     best = np.maximum(lognormal, gamma).max(axis=1)
-    return np.maximum(best[: len(values)], best[len(values) :])
+    return np.asarray(np.maximum(best[: len(values)], best[len(values) :]))
 
 
 def _gamma(log_sums: np.ndarray, mean: np.ndarray, count: int) -> np.ndarray:

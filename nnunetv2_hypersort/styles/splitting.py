@@ -171,7 +171,7 @@ def _ring(split: Split, along: np.ndarray, points: np.ndarray) -> float:
     gaussian = -len(points) / 2 * (math.log(2 * math.pi) + 1)
     if not _all_directions(plane):
         return -math.inf
-    return max(ring_likelihood(plane) - gaussian, ring_likelihood(points) - across * gaussian)
+    return float(max(ring_likelihood(plane) - gaussian, ring_likelihood(points) - across * gaussian))
 
 
 def _all_directions(plane: np.ndarray) -> bool:
