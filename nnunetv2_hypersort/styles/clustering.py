@@ -17,7 +17,7 @@ FEWEST_CASES = 2 * _CASES_PER_CLUSTER
 """Fewer cases than this are one cluster."""
 # Splits of so many latents tell what more would.
 _MOST_SEARCHED = 4_000
-_STRAIGHT_CALLED_BENT = 0.01
+_STRAIGHT_CALLED_BENT = 0.02
 _POOLED_CASES = 10
 # Those at the rim of a cluster are of its style; only in the search for clusters it is better to do without them.
 _THIN_IN_CLUSTER = 1 / 16

@@ -10,7 +10,7 @@ _SHIFTS = np.array([0.05, 0.1, 0.2, 0.35, 0.6, 1.0, 1.7, 3.0, 6.0, 20.0])
 # Flat-topped shapes: powers of the generalised normal distribution. They cost as much likelihood as this.
 _POWERS = (3.0, 4.0, 6.0, 10.0)
 _PRICE_OF_FLAT = 6.0
-_PRICE_OF_RING = 5.0
+_PRICE_OF_RING = 4.0
 
 
 def one_style_likelihood(values: np.ndarray) -> np.ndarray:
@@ -30,7 +30,7 @@ def one_style_likelihood(values: np.ndarray) -> np.ndarray:
 
 
 def ring_likelihood(points: np.ndarray) -> float:
-    """The largest log-likelihood of a ring or a hollow sphere around the origin, less a price of five units.
+    """The largest log-likelihood of a ring or a hollow sphere around the origin, less a price of four units.
 
     All directions are as probable, and the squared radius has a gamma distribution, which a Gaussian has, too: with a
     larger shape parameter the middle is empty.

@@ -21,7 +21,7 @@ _LEVELS = (
 _LEVEL_PER_POINT = 0.018
 # From `benchmarks.number_of_styles`, by dimension.
 _TOLD_APART_COUNTS = (20, 40, 80, 160, 400)
-_TOLD_APART = {2: (5.0, 3.7, 3.3, 3.2, 3.1)}
+_TOLD_APART = {2: (4.6, 3.7, 3.0, 3.0, 3.0)}
 
 
 def split_level(count: int, dim: int) -> float:
