@@ -11,6 +11,7 @@ from nnunetv2_hypersort.styles.isolation import isolated
 from nnunetv2_hypersort.styles.medoid import medoid
 from nnunetv2_hypersort.styles.split_level import split_level
 from nnunetv2_hypersort.styles.splitting import best_splits
+from nnunetv2_hypersort.styles.valley_clusters import valley_clusters
 
 _CASES_PER_CLUSTER = 5
 FEWEST_CASES = 2 * _CASES_PER_CLUSTER
@@ -87,11 +88,13 @@ def points_of(record: FoldRecord) -> tuple[np.ndarray, np.ndarray]:
 def find_clusters(latents: np.ndarray) -> Clusters:
     """Find clusters of latents; one cluster, or none among very few cases, are possible answers.
 
-    Isolated cases are set aside. The rest is split in two, and each part again, as long as two groups tell the latents
-    better than one style of any shape by more than chance gives (`best_splits`, `split_level`), and the cases between
-    the groups lie on the way from one to the other (`is_bent`: rings and bows are one style). Then each case goes to
-    the cluster under whose Gaussian it is most probable; isolated cases belong to no cluster, and neither do fewer than
-    five cases that lie together.
+    Two rules look, and the one that sees more is followed, the first where both see as much. The first wants a valley
+    of density between any two clusters (`valley_clusters`): it needs many cases. The second is a test, for few cases
+    and styles that touch. Isolated cases are set aside. The rest is split in two, and each part again, as long as two
+    groups tell the latents better than one style of any shape by more than chance gives (`best_splits`, `split_level`),
+    and the cases between the groups lie on the way from one to the other (`is_bent`: rings and bows are one style).
+    Then each case goes to the cluster under whose Gaussian it is most probable; isolated cases belong to no cluster,
+    and neither do fewer than five cases that lie together.
 
     Args:
         latents: Shape (cases, dim), finite.
@@ -105,6 +108,12 @@ def find_clusters(latents: np.ndarray) -> Clusters:
     if count < FEWEST_CASES or scale == 0:
         return _ordered(np.zeros(count, dtype=np.int64), centred)
     points = centred / scale
+    candidates = [_ordered(valley_clusters(points), centred), _ordered(_tested_clusters(points), centred)]
+    return max(candidates, key=len)
+
+
+def _tested_clusters(points: np.ndarray) -> np.ndarray:
+    count = len(points)
     # In any order but theirs, which may be by hospital.
     searched = np.random.default_rng(0).permutation(points)[:_MOST_SEARCHED] if count > _MOST_SEARCHED else points
     searched = searched[~isolated(searched)]
@@ -115,7 +124,7 @@ def find_clusters(latents: np.ndarray) -> Clusters:
         labels[rows[isolated(points[rows], _THIN_IN_CLUSTER)]] = -1
     sizes = np.bincount(labels[labels >= 0], minlength=len(found))
     labels[np.isin(labels, np.flatnonzero(sizes < _CASES_PER_CLUSTER))] = -1
-    return _ordered(labels, centred)
+    return labels
 
 
 def _parts(points: np.ndarray, rows: np.ndarray, more: float) -> list[np.ndarray]:
