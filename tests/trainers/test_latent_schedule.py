@@ -51,6 +51,8 @@ def test_the_warm_up_lasts_until_little_is_learnt_within_bounds():
     short = replace(LONG, epoch_count=10)
     assert [short.last_warm_up_step(epoch, FALLING) for epoch in (2, 3)] == [None, 1000]
     assert replace(LONG, epoch_count=1).last_warm_up_step(0, []) == 100
+    # 40 % of eleven epochs are 1100 steps, in the middle of the fifth, though that one is learnt in.
+    assert replace(LONG, epoch_count=11).last_warm_up_step(4, FLAT) == 1100
 
 
 @pytest.mark.parametrize(

@@ -83,9 +83,9 @@ class LatentSchedule:
         """
         begun, ends = epoch * self.steps_per_epoch, (epoch + 1) * self.steps_per_epoch
         # The least is not waited for in vain where one epoch is longer than it.
-        if ends >= self.warm_up_steps and has_learnt(losses):
-            return ends
         last = max(begun + 1, ceil(self.longest_warm_up))
+        if ends >= self.warm_up_steps and has_learnt(losses):
+            return min(ends, last)
         return last if last <= ends else None
 
     def decay(self, visits: torch.Tensor, epoch: int) -> torch.Tensor:
