@@ -37,7 +37,7 @@ def test_styles(monkeypatch, capsys):
     found = SimpleNamespace(to_text=lambda: "", styles=[SimpleNamespace(style=style)])
     monkeypatch.setattr("nnunetv2_hypersort.styles.finding.find_styles", lambda *_, **__: found)
     monkeypatch.setattr("nnunetv2_hypersort.styles.find_styles", lambda *_, **__: found, raising=False)
-    styles.run(argparse.Namespace(model=ODD, f=None, chk="c", cases=0, device="cpu"))
+    styles.run(argparse.Namespace(model=ODD, f=None, chk="c", cases=0, device="cpu", by=None, table=None, subject=None))
     words = words_after(capsys.readouterr().out, "hypersort predict")
     assert words == [
         "hypersort",
@@ -58,7 +58,7 @@ def test_styles(monkeypatch, capsys):
 
 def test_fit(monkeypatch, capsys):
     monkeypatch.setattr("nnunetv2_hypersort.fitting.fit.fit_latents", lambda *_, **__: SimpleNamespace(markdown=str))
-    keys = ("model", "images", "labels", "shared", "partly_annotated", "cases", "f", "chk", "beyond", "o")
+    keys = ("model", "images", "labels", "shared", "partly_annotated", "annotated", "cases", "f", "chk", "beyond", "o")
     fit.run(argparse.Namespace(**dict.fromkeys(keys), device="cpu", save_as="of a stranger"))
     assert words_after(capsys.readouterr().out, "hypersort predict")[3] == "style:of a stranger"
 

@@ -121,7 +121,7 @@ def _load(trainer: Any, dataset: Any, case: str) -> tuple[np.ndarray, np.ndarray
     number = int.from_bytes(hashlib.sha256(image.tobytes()).digest()[:8], "little", signed=True)
     if previous is not None:
         labels = trainer.label_manager.foreground_labels
-        image = np.concatenate([image, convert_labelmap_to_one_hot(np.asarray(previous[0]), labels, image.dtype)])
+        image = np.concatenate([image, convert_labelmap_to_one_hot(np.asarray(previous[:]), labels, image.dtype)])
     return image, np.asarray(segmentation[0]), number
 
 

@@ -48,15 +48,9 @@ class LatentTraining(BaseTrainer):
         )
 
     def on_epoch_start(self) -> None:
-        """Start the epoch as nnU-Net does; if it is the last of the warm-up, with the mean of the weights in view."""
+        """Start the epoch as nnU-Net does."""
         super().on_epoch_start()
         self._step_in_epoch = 0
-        self._last_warm_up_step, self._average = None, None
-        if self.hypernetwork.case_gradients.gathering:
-            # Weights that grow with the square of the epoch, however long the warm-up will be.
-            self.hypernetwork.case_gradients.fade((self.current_epoch / (self.current_epoch + 1)) ** 2)
-            losses = self.logger.get_value("train_losses", step=None)[: self.current_epoch]
-            self._last_warm_up_step = self.schedule.last_warm_up_step(self.current_epoch, losses)
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """One step of nnU-Net's optimiser for the network and of the latents' own for the cases in the batch."""
@@ -111,6 +105,8 @@ class LatentTraining(BaseTrainer):
         return (norm_weight * norm).mean() + chosen.l1_weight * latents.abs().sum(1).mean()
 
     def _gather_gradients(self, rows: torch.Tensor, offsets: torch.Tensor) -> None:
+        if self._step_in_epoch == 0:
+            self._look_ahead()
         step = self.current_epoch * self.num_iterations_per_epoch + self._step_in_epoch + 1
         rows, gradients = self._gradients_of_all_ranks(rows, offsets)
         if self.schedule.gathers(step):
@@ -128,6 +124,14 @@ class LatentTraining(BaseTrainer):
                 for tensor in (self.table.values, *self.hypernetwork.generator.parameters()):
                     dist.broadcast(tensor.data, src=0)
             self.print_to_log_file(f"Warm-up ended after {step} steps: the latents have their places.")
+
+    def _look_ahead(self) -> None:
+        """At the first step of an epoch, see whether it is the last of the warm-up."""
+        # Weights that grow with the square of the epoch, however long the warm-up will be.
+        self.hypernetwork.case_gradients.fade((self.current_epoch / (self.current_epoch + 1)) ** 2)
+        losses = self.logger.get_value("train_losses", step=None)[: self.current_epoch]
+        self._last_warm_up_step = self.schedule.last_warm_up_step(self.current_epoch, losses)
+        self._average = None
 
     def _place_latents(self) -> None:
         """Give the latents their places, from gradients and from how labels differ from what the network segments."""
