@@ -14,6 +14,7 @@ from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.latents import FoldRecord, Style, StyleInFold
 from nnunetv2_hypersort.latents.styles_file import set_styles_aside
 from nnunetv2_hypersort.model import FoldSegmenter, ModelFolder, load_preprocessed
+from nnunetv2_hypersort.model.case_images import evenly_spread
 from nnunetv2_hypersort.prediction import predict_from_model_folder
 from nnunetv2_hypersort.styles import find_styles
 from nnunetv2_hypersort.styles.alignment import align_clusters
@@ -189,14 +190,16 @@ def test_one_style_says_what_would_have_been_seen(trained_model, monkeypatch):
     fold = ModelFolder.open(trained_model).fold(1)
     centre, axis, spread = first_axis(fold.record.latents)
     segmenter = FoldSegmenter(ModelFolder.open(trained_model), fold, "cpu")
-    ratios = []
-    for case in ("phantom_001", "phantom_006"):
-        image = load_preprocessed(ModelFolder.open(trained_model), case)
-        high, low = (
-            (segmenter.segment_preprocessed(image, centre + side * 3.5 / 2 * spread * axis) > 0).sum()
-            for side in (1, -1)
-        )
-        ratios.append(high / low if low else np.nan)
+    model = ModelFolder.open(trained_model)
+    volumes = []
+    for case in evenly_spread(sorted(fold.validation_cases), 2):
+        image = load_preprocessed(model, case)
+        ends = [segmenter.segment_preprocessed(image, centre + side * 3.5 / 2 * spread * axis) for side in (1, -1)]
+        volumes.append([[np.isin(end, values).sum() for values in model.labels.values()] for end in ends])
+    # Only what both ends segment is compared, by case.
+    high, low = np.moveaxis(np.array(volumes, float), 1, 0)
+    both = np.minimum(high.sum(0), low.sum(0)) >= 0.05 * np.maximum(high.sum(0), low.sum(0))
+    ratios = high[:, both].sum(1) / low[:, both].sum(1)
     written = json.loads((trained_model / "styles.json").read_text())["certainty"]["1"]
     assert written["told_apart_from"] == 3.5
     assert written["change"]
