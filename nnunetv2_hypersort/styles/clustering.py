@@ -88,13 +88,13 @@ def points_of(record: FoldRecord) -> tuple[np.ndarray, np.ndarray]:
 def find_clusters(latents: np.ndarray) -> Clusters:
     """Find clusters of latents; one cluster, or none among very few cases, are possible answers.
 
-    Two rules look, and the one that sees more is followed, the first where both see as much. The first wants a valley
-    of density between any two clusters (`valley_clusters`): it needs many cases. The second is a test, for few cases
-    and styles that touch. Isolated cases are set aside. The rest is split in two, and each part again, as long as two
-    groups tell the latents better than one style of any shape by more than chance gives (`best_splits`, `split_level`),
-    and the cases between the groups lie on the way from one to the other (`is_bent`: rings and bows are one style).
-    Then each case goes to the cluster under whose Gaussian it is most probable; isolated cases belong to no cluster,
-    and neither do fewer than five cases that lie together.
+    Whether there are several is a test. Isolated cases are set aside. The rest is split in two, and each part again, as
+    long as two groups tell the latents better than one style of any shape by more than chance gives (`best_splits`,
+    `split_level`), and the cases between the groups lie on the way from one to the other (`is_bent`: rings and bows are
+    one style). Then each case goes to the cluster under whose Gaussian it is most probable; isolated cases belong to no
+    cluster, and neither do fewer than five cases that lie together. If there are several, clusters with a valley of
+    density between any two (`valley_clusters`) are taken where these are as many or more: three styles around a middle
+    look like a bow to the test of parts.
 
     Args:
         latents: Shape (cases, dim), finite.
@@ -108,8 +108,10 @@ def find_clusters(latents: np.ndarray) -> Clusters:
     if count < FEWEST_CASES or scale == 0:
         return _ordered(np.zeros(count, dtype=np.int64), centred)
     points = centred / scale
-    candidates = [_ordered(valley_clusters(points), centred), _ordered(_tested_clusters(points), centred)]
-    return max(candidates, key=len)
+    tested = _ordered(_tested_clusters(points), centred)
+    if len(tested) < 2:
+        return tested
+    return max(_ordered(valley_clusters(points), centred), tested, key=len)
 
 
 def _tested_clusters(points: np.ndarray) -> np.ndarray:

@@ -108,7 +108,7 @@ def test_without_images_the_labels_are_not_blamed(trained_model, table, tmp_path
         (["site", "age"], r"age of .* has another value for each of its 10 cases"),
         (["country"], r"country of .* has one value only \(DE, 10 cases\)"),
         (["mostly"], r"mostly of .* has fewer than two groups of 5 or more training cases \(A: 8, B: 2\)"),
-        (["image"], r"image of .* has one value only"),
+        (["image"], r"image of .* has another value for each of its 10 cases"),
     ],
 )
 def test_columns_that_make_no_groups_are_refused_before_any_work(trained_model, table, columns, said):
