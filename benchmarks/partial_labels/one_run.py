@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from benchmarks.nnunet_runs.datasets import read_split
+from benchmarks.nnunet_runs.predicting import predict_cases
 from benchmarks.nnunet_runs.record import read_json
 from benchmarks.nnunet_runs.training import train
 from benchmarks.nnunet_runs.workplace import CONFIGURATION_3D, Workplace
 from benchmarks.partial_labels.protocol import DRY_RUN, FULL, LABELS, Protocol, Run, plan_runs
 from benchmarks.style_recovery.protocol import SOURCE_DATASET
 from nnunetv2_hypersort.files import write_json, write_text
+from nnunetv2_hypersort.images.overlap import compute_dice, count_voxels
 from nnunetv2_hypersort.nnunet.raw_dataset import open_dataset, read_labels
 from nnunetv2_hypersort.settings import CONFIG_VARIABLE
 from nnunetv2_hypersort.trainers.partial_labels.partial_labels_trainer import PartialLabelsSettings
@@ -41,21 +43,9 @@ def compute(workplace: Workplace, run: Run, protocol: Protocol) -> None:
     model_folder, seconds = train(run.dataset, CONFIGURATION_3D, run.method.trainer, fold=run.fold)
     _, cases = read_split(workplace, SOURCE_DATASET)
     output = workplace.folder / "predictions" / run.name
-    _predict(workplace, run, model_folder, cases, output)
+    predict_cases(workplace.raw / SOURCE_DATASET, cases, model_folder, output, fold=run.fold)
     scores = {case: score(workplace, run, case, output) for case in cases}
     write_json(record_file(workplace, run), {"seconds": seconds, "scores": scores})
-
-
-def _predict(workplace: Workplace, run: Run, model_folder: Path, cases: list[str], output: Path) -> None:
-    import torch
-    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
-
-    output.mkdir(parents=True, exist_ok=True)
-    raw = open_dataset(workplace.raw / SOURCE_DATASET)
-    images = [[str(image) for image in raw.cases[case].images] for case in cases]
-    predictor = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
-    predictor.initialize_from_trained_model_folder(str(model_folder), (run.fold,))
-    predictor.predict_from_files_sequential(images, str(output))
 
 
 def score(workplace: Workplace, run: Run, case: str, output: Path) -> dict[str, list[float | None]]:
@@ -67,10 +57,10 @@ def score(workplace: Workplace, run: Run, case: str, output: Path) -> dict[str, 
     for label in run.labels:
         drawn = truth == LABELS[label]
         found = predicted == (1 if run.label else LABELS[label])
-        shared, total = int(np.count_nonzero(drawn & found)), int(drawn.sum() + found.sum())
-        dice = 2 * shared / total if total else None
-        recall = shared / int(drawn.sum()) if drawn.any() else None
-        scores[label] = [dice, recall]
+        counts = count_voxels(drawn, found, num_voxels=drawn.size)
+        dice = float(compute_dice(counts.tp, counts.reference, counts.prediction))
+        recall = counts.tp / counts.reference if counts.reference else None
+        scores[label] = [None if np.isnan(dice) else dice, recall]
     return scores
 
 

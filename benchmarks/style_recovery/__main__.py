@@ -23,7 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from tqdm import tqdm
 
-from benchmarks.nnunet_runs.campaign import campaign_arguments, own_process, write_results
+from benchmarks.nnunet_runs.campaign import campaign_arguments, own_process, print_runs, write_results
 from benchmarks.nnunet_runs.queue import Job, run_queue
 from benchmarks.nnunet_runs.workplace import REPOSITORY, Workplace
 from benchmarks.style_recovery.clusters import agreement
@@ -44,15 +44,13 @@ def main() -> None:
     """Prepare the data, compute what is missing, write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", type=Path, required=True, help="the Decathlon's Task04_Hippocampus")
-    parser.add_argument("--list", action="store_true", help="list the runs and say which are finished, then stop")
     args = campaign_arguments(parser)
     protocol = DRY_RUN if args.dry_run else FULL
     runs = plan_runs(protocol, args.config)
     chosen = [run for run in runs if fnmatch(run.name, args.only)]
     workplace = Workplace(args.work)
     if args.list:
-        for run in chosen:
-            print(f"{'finished' if is_finished(workplace, run) else 'missing '} {run.name}")
+        print_runs(chosen, partial(is_finished, workplace))
         return
     try:
         with workplace.locked() as lock:

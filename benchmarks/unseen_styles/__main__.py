@@ -25,9 +25,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from tqdm import tqdm
 
-from benchmarks.nnunet_runs.queue import Job, run_queue
-from benchmarks.nnunet_runs.tables import write_tables
-from benchmarks.nnunet_runs.workplace import REPOSITORY, Workplace
+from benchmarks.nnunet_runs.campaign import campaign_arguments, own_process, print_runs, write_results
+from benchmarks.nnunet_runs.queue import run_queue
+from benchmarks.nnunet_runs.workplace import Workplace
 from benchmarks.unseen_styles.datasets import prepare
 from benchmarks.unseen_styles.mixtures import Half
 from benchmarks.unseen_styles.one_run import read_record
@@ -36,7 +36,6 @@ from benchmarks.unseen_styles.protocol import DRY_RUN, FULL, Protocol, Run, plan
 from benchmarks.unseen_styles.results import collect
 from benchmarks.unseen_styles.tables import markdown
 from nnunetv2_hypersort.errors import HyperSORTError
-from nnunetv2_hypersort.files import write_json
 from nnunetv2_hypersort.settings import load_settings
 
 NAME = "unseen_styles"
@@ -47,27 +46,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--half", type=Half, choices=list(Half), required=True)
     parser.add_argument("--data", type=Path, required=True, help="folder of the public data sets")
-    parser.add_argument("--work", type=Path, required=True, help="folder for everything that is made")
-    parser.add_argument("--config", default="default", help="settings of HyperSORT: a YAML file or a shipped config")
-    parser.add_argument("--only", default="*", metavar="GLOB", help="compute only runs whose name matches")
     parser.add_argument("--seeds", type=int, nargs="+", help="only these seeds of the runs with latents")
-    parser.add_argument("--jobs", type=int, default=2, help="runs at once, each with one thread")
-    parser.add_argument("--list", action="store_true", help="list the runs and say which are finished, then stop")
     parser.add_argument("--prepare", action="store_true", help="only make the datasets")
-    parser.add_argument("--dry-run", action="store_true", help="a few images and steps, to see that everything works")
-    parser.add_argument("--publish", action="store_true", help="also write the results into the repository")
-    args = parser.parse_args()
-    if args.publish and args.dry_run:
-        parser.error("--dry-run gives no results to publish")
+    args = campaign_arguments(parser)
     protocol = DRY_RUN if args.dry_run else FULL
-    config = str(Path(args.config).resolve()) if Path(args.config).is_file() else args.config
     try:
-        runs = plan_runs(args.half, protocol, config, args.seeds)
+        runs = plan_runs(args.half, protocol, args.config, args.seeds)
         chosen = [run for run in runs if fnmatch(run.name, args.only)]
         workplace = Workplace(args.work)
         if args.list:
-            for run in chosen:
-                print(f"{'finished' if read_record(workplace, run) else 'missing '} {run.name}")
+            print_runs(chosen, lambda run: read_record(workplace, run) is not None)
             return
         with workplace.locked() as lock:
             workplace.claim(protocol)
@@ -80,10 +68,10 @@ def main() -> None:
             if args.prepare:
                 return
             try:
-                _compute(workplace, chosen, args.half, protocol, config, args.jobs, lock)
+                _compute(workplace, chosen, args.half, protocol, args.config, args.jobs, lock)
             finally:
                 # What is there is worth a table, also after a failed run or an interruption.
-                _write(workplace, runs, args.half, config, publish=args.publish)
+                _write(workplace, runs, args.half, args.config, publish=args.publish)
     except HyperSORTError as error:
         sys.exit(f"Error: {error}")
 
@@ -92,16 +80,9 @@ def _compute(
     workplace: Workplace, runs: Sequence[Run], half: Half, protocol: Protocol, config: str, workers: int, lock: int
 ) -> None:
     missing = [run for run in runs if read_record(workplace, run) is None]
-    options = ["--half", half.value, "--work", str(workplace.folder), "--config", config]
-    options += ["--dry-run"] if protocol is DRY_RUN else []
+    module, dry_run, options = "benchmarks.unseen_styles.one_run", protocol is DRY_RUN, ("--half", half.value)
     jobs = [
-        Job(
-            run.name,
-            (sys.executable, "-m", "benchmarks.unseen_styles.one_run", run.name, *options),
-            workplace.environment(run.name),
-            run.epochs,
-            run.epochs * run.iterations,
-        )
+        own_process(module, run, run.epochs * run.iterations, workplace, config, dry_run=dry_run, options=options)
         for run in missing
     ]
     print(f"{len(jobs)} runs to compute, {len(runs) - len(missing)} finished", flush=True)
@@ -116,14 +97,7 @@ def _write(workplace: Workplace, runs: Sequence[Run], half: Half, config: str, *
         "settings": {key: value for key, value in load_settings(config).to_dict().items() if key != "training"},
         "mixtures": collect(workplace, runs),
     }
-    name = f"{NAME}_{half.value}"
-    places = [(workplace.folder / f"{name}.json", workplace.folder / f"{name}.md")]
-    if publish:
-        places.append((REPOSITORY / "benchmarks" / "results" / f"{name}.json", REPOSITORY / "docs" / f"{name}.md"))
-    for json_file, document in places:
-        write_json(json_file, results)
-        write_tables(document, markdown(results))
-        print(f"Results: {json_file}   tables: {document}")
+    write_results(workplace, f"{NAME}_{half.value}", results, markdown(results), publish=publish)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What is mixed: the mixtures of both halves."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -23,7 +24,7 @@ class Half(str, Enum):
 
 
 @dataclass(frozen=True)
-class Mixture:
+class Mixture(ABC):
     """A training set of several annotation styles.
 
     Attributes:
@@ -45,9 +46,9 @@ class Mixture:
         return SOURCES[self.source_name]
 
     @property
+    @abstractmethod
     def styles(self) -> tuple[str, ...]:
         """The names of its styles."""
-        raise NotImplementedError
 
     @property
     def draws(self) -> int:

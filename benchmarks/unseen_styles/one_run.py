@@ -1,6 +1,5 @@
 """Compute one run in a process of its own: train, predict what it held out, write its record."""
 
-import argparse
 import os
 import shutil
 from dataclasses import asdict
@@ -9,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.nnunet_runs.campaign import compute_named
 from benchmarks.nnunet_runs.datasets import read_split
 from benchmarks.nnunet_runs.predicting import predict_cases
 from benchmarks.nnunet_runs.record import TrainingRecord, as_json, read_json
@@ -135,15 +135,12 @@ def _residuals(workplace: Workplace, run: Run, model_folder: Path) -> Content:
 
 def main() -> None:
     """Find the run by its name and compute it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name")
-    parser.add_argument("--half", type=Half, required=True)
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--config", required=True)
-    parser.add_argument("--dry-run", action="store_true")
-    args = parser.parse_args()
-    runs = {run.name: run for run in plan_runs(args.half, DRY_RUN if args.dry_run else FULL, args.config)}
-    compute(Workplace(args.work), runs[args.name])
+    compute_named(
+        __doc__,
+        lambda args: plan_runs(args.half, DRY_RUN if args.dry_run else FULL, args.config),
+        compute,
+        add_options=lambda parser: parser.add_argument("--half", type=Half, required=True),
+    )
 
 
 if __name__ == "__main__":

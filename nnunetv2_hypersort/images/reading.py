@@ -28,6 +28,12 @@ Found = TypeVar("Found")
 PIXEL_FORMATS = (".png", ".bmp", ".tif", ".tiff")
 """File endings without millimetres: nnU-Net counts in pixels there (but for a 3-D TIFF with a spacing file)."""
 
+
+def length_unit(file_ending: object) -> str:
+    """The unit of lengths in files of an ending: `mm` or `pixels`."""
+    return "pixels" if str(file_ending).lower() in PIXEL_FORMATS else "mm"
+
+
 _NAME_A_READER = 'name a class of nnunetv2.imageio as "overwrite_image_reader_writer" in dataset.json'
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
+from nnunetv2_hypersort.hypernetwork.conditioning.joint_components import MAD_TO_DEVIATION
 from nnunetv2_hypersort.images.overlap import compute_dice
 from nnunetv2_hypersort.latents.density import isolation
 
@@ -23,8 +24,6 @@ OUTLYING = 3.5
 
 # Fewer cases of a style tell too little of what is usual there; and a few errors of one kind could pass for a style.
 _LEAST_GROUP = 10
-# Normal distribution: the standard deviation is so many times the median absolute deviation.
-_MAD_TO_DEVIATION = 1.4826
 # Below these, differences between cases are noise, however alike the cases are: loss and agreement in hundredths,
 # distances by a tenth.
 _LEAST_DEVIATION = {"loss": 0.01, "isolation": 0.1, "disagreement": 0.01}
@@ -167,7 +166,7 @@ def robust_z(
         if len(usual) < _LEAST_GROUP:
             usual = known
         median = np.median(usual)
-        deviation = max(_MAD_TO_DEVIATION * float(np.median(np.abs(usual - median))), least_deviation)
+        deviation = max(MAD_TO_DEVIATION * float(np.median(np.abs(usual - median))), least_deviation)
         result[groups == group] = (values[groups == group] - median) / deviation
     return result
 

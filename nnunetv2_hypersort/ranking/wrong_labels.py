@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 
+from nnunetv2_hypersort.hypernetwork.conditioning.joint_components import MAD_TO_DEVIATION
+
 Reals = NDArray[np.float64]
 
 LEAST_CASES = 30
@@ -24,7 +26,6 @@ _RESAMPLES = 200
 _LEVEL = 0.95
 # Evidence of one kind from fewer cases is not put on a scale of its own.
 _LEAST_OF_KIND = 20
-_MAD_TO_DEVIATION = 1.4826
 # In standard deviations of the usual labels, as are all below: where most wrong labels lie, at least and at most.
 _NEAREST, _FURTHEST = 1.5, 50.0
 # What is believed before a label was seen: skewness of usual labels (mean and deviation of its logarithm), and the
@@ -154,7 +155,7 @@ def _on_one_scale(values: Reals, kinds: Sequence[str]) -> Reals | None:
 
 def _usual(values: Reals) -> tuple[float, float]:
     middle = float(np.median(values))
-    return middle, _MAD_TO_DEVIATION * float(np.median(np.abs(values - middle)))
+    return middle, MAD_TO_DEVIATION * float(np.median(np.abs(values - middle)))
 
 
 @dataclass(frozen=True)

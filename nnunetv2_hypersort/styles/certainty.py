@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from nnunetv2_hypersort.hypernetwork.conditioning.joint_components import MAD_TO_DEVIATION
 from nnunetv2_hypersort.latents import FoldRecord
 from nnunetv2_hypersort.styles.clustering import FEWEST_CASES, FoldClusters, find_clusters, points_of
 from nnunetv2_hypersort.styles.split_level import told_apart_distance
@@ -13,7 +14,6 @@ from nnunetv2_hypersort.styles.split_level import told_apart_distance
 _RESAMPLES = 50
 # More cases say the same, and the clusters are looked for as often as there are resamples.
 _MOST_RESAMPLED = 400
-_SCALE_TO_DEVIATION = 1.4826
 
 
 @dataclass(frozen=True)
@@ -127,4 +127,4 @@ def first_axis(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     axis = np.linalg.eigh(inner.T @ inner)[1][:, -1]
     # The sign of an axis is nobody's: the largest coordinate is positive.
     axis = axis * np.sign(axis[np.argmax(np.abs(axis))])
-    return centre, axis, _SCALE_TO_DEVIATION * float(np.median(np.abs(off @ axis)))
+    return centre, axis, MAD_TO_DEVIATION * float(np.median(np.abs(off @ axis)))

@@ -10,7 +10,7 @@ import torch
 from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files.locks import locked
 from nnunetv2_hypersort.files.writable import printed_if_unsaved, require_writable
-from nnunetv2_hypersort.images.reading import PIXEL_FORMATS
+from nnunetv2_hypersort.images.reading import length_unit
 from nnunetv2_hypersort.latents import Style, fold_order
 from nnunetv2_hypersort.latents.styles_file import (
     LOCK_SECONDS,
@@ -145,11 +145,11 @@ def _with_change(model: ModelFolder, certainty: Certainty, cases: int, device: s
     except HyperSORTError as error:
         return replace(certainty, change=f"unknown, as the images could not be segmented: {error}")
     ratio = contrast.shared["volume_ratio"].median if contrast.cases and "volume_ratio" in contrast.shared else None
-    return replace(certainty, volume_ratio=ratio, change=describe_contrast(contrast, _unit(model)))
-
-
-def _unit(model: ModelFolder) -> str:
-    return "pixels" if str(model.dataset_json.get("file_ending", "")).lower() in PIXEL_FORMATS else "mm"
+    return replace(
+        certainty,
+        volume_ratio=ratio,
+        change=describe_contrast(contrast, length_unit(model.dataset_json.get("file_ending"))),
+    )
 
 
 def _described(
@@ -167,7 +167,10 @@ def _described(
     try:
         if len(styles) > 1 and cases > 0:
             contrasts, by_fold = contrasts_of_styles(model, images, styles, cases=cases, device=device)
-            words = {pair: describe_contrast(contrast, _unit(model)) for pair, contrast in contrasts.items()}
+            words = {
+                pair: describe_contrast(contrast, length_unit(model.dataset_json.get("file_ending")))
+                for pair, contrast in contrasts.items()
+            }
             described_from = (
                 f"Described from the same images segmented in each style (up to {cases}, by fold "
                 f"{', '.join(sorted(set(by_fold.values())))})."

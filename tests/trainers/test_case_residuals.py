@@ -11,8 +11,10 @@ from torch import nn
 
 from nnunetv2_hypersort.images.label_residuals import FEATURES, label_residuals
 from nnunetv2_hypersort.nnunet.annotated_labels import AnnotatedLabels
+from nnunetv2_hypersort.trainers import HyperSORTTrainer
 from nnunetv2_hypersort.trainers.base.annotation.batch_annotation import BatchAnnotation
-from nnunetv2_hypersort.trainers.hypersort.case_residuals import WeightAverage, residuals_of_cases
+from nnunetv2_hypersort.trainers.hypersort import latent_training
+from nnunetv2_hypersort.trainers.hypersort.case_residuals import residuals_of_cases
 
 LABELS = {"background": 0, "liver": 1, "tumour": 2}
 
@@ -92,15 +94,35 @@ def test_what_a_case_is_not_annotated_for_is_unknown(cases):
     assert not unknown[1:].any()
 
 
-def test_the_mean_of_weights_over_steps_is_in_place_and_goes_again():
-    network = nn.Linear(1, 1, bias=False)
-    values = [1.0, 2.0, 6.0]
-    with torch.no_grad():
-        network.weight.fill_(values[0])
-        average = WeightAverage(network)
-        for value in values[1:]:
-            network.weight.fill_(value)
-            average.add()
-    with average.in_place():
-        assert network.weight.item() == pytest.approx(3)
-    assert network.weight.item() == 6
+class Watched(HyperSORTTrainer):
+    """Notes a weight after each step, and the one that the look at all cases is taken with."""
+
+    def on_train_start(self) -> None:
+        super().on_train_start()
+        self.weights: list[float] = []
+        self.looked_with: float | None = None
+
+    def _gather_gradients(self, rows, offsets):
+        self.weights.append(next(self.hypernetwork.primary.parameters()).flatten()[0].item())
+        super()._gather_gradients(rows, offsets)
+
+
+Watched.__name__ = "HyperSORTTrainer"
+
+
+def test_all_cases_are_looked_at_with_the_mean_of_the_weights_over_the_last_epoch(make_trainer, monkeypatch):
+    # Five epochs of four steps: 40 % are the first two.
+    config = "training: {num_epochs: 5, num_iterations_per_epoch: 4, num_val_iterations_per_epoch: 1, seed: 3}"
+    trainer = make_trainer(config, kind=Watched)
+
+    def look(trainer, network, cases):
+        trainer.looked_with = next(network.parameters()).flatten()[0].item()
+        return residuals_of_cases(trainer, network, cases)
+
+    monkeypatch.setattr(latent_training, "residuals_of_cases", look)
+    trainer.run_training()
+    assert len(trainer.weights) == 8
+    assert len(set(trainer.weights[4:])) > 1
+    assert trainer.looked_with == pytest.approx(np.mean(trainer.weights[4:]), rel=1e-5)
+    # The training goes on with its own weights.
+    assert not trainer.hypernetwork.case_gradients.gathering

@@ -121,14 +121,15 @@ class CaseGradients(nn.Module):
         if drawn.any():
             pulls = pulls - pulls[drawn].median(0).values
         signs = pulls / pulls.norm(dim=1, keepdim=True).clamp(min=1e-30)
-        blocks = [signs.cpu().numpy()] if residuals is None else [signs.cpu().numpy(), np.asarray(residuals, float)]
-        if images is not None:
-            blocks = [within_images(block, images) for block in blocks]
+        # Of a case that was never visited no gradient is known, so it is no annotation to compare others with.
         seen = drawn.cpu().numpy()
+        blocks = [signs[drawn].cpu().numpy(), *([] if residuals is None else [np.asarray(residuals, float)[seen]])]
+        if images is not None:
+            blocks = [within_images(block, images[seen]) for block in blocks]
         latents = signs.new_zeros(len(signs), dim)
-        latents[drawn] = torch.as_tensor(joint_components([block[seen] for block in blocks], dim)).to(signs)
+        latents[drawn] = torch.as_tensor(joint_components(blocks, dim)).to(signs)
         # What the cases far out along a coordinate ask for in common: for gradients alone, their principal components.
-        pull = latents.T @ torch.as_tensor(blocks[0]).to(signs)
+        pull = latents[drawn].T @ torch.as_tensor(blocks[0]).to(signs)
         directions = -self._lift((whitening @ pull.T).T)
         # The mean square of latents @ directions, without that product: cases x parameters can be gigabytes.
         mean_square = ((latents.T @ latents @ directions) * directions).sum() / (len(latents) * self.size)

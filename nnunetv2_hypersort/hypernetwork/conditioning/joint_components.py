@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 Reals = NDArray[np.float64]
 
-# Normal distribution: the standard deviation is so many times the median absolute deviation.
-_MAD_TO_DEVIATION = 1.4826
+MAD_TO_DEVIATION = 1.4826
+"""In a normal distribution the standard deviation is so many times the median absolute deviation."""
 # In robust standard deviations: a wrong label pulls no harder.
 _FURTHEST = 4.0
 
@@ -28,7 +28,7 @@ def robustly_scaled(values: Reals) -> Reals:
     nothing = ~known.any(axis=0)
     values, known = np.where(nothing, 0, values), known | nothing
     centred = np.where(known, values - np.nanmedian(values, axis=0), 0)
-    deviation = _MAD_TO_DEVIATION * np.nanmedian(np.where(known, np.abs(centred), np.nan), axis=0)
+    deviation = MAD_TO_DEVIATION * np.nanmedian(np.where(known, np.abs(centred), np.nan), axis=0)
     deviation = np.where(deviation > 0, deviation, centred.std(axis=0))
     scaled = np.divide(centred, deviation, out=np.zeros_like(centred), where=deviation > 0)
     return np.clip(scaled, -_FURTHEST, _FURTHEST)

@@ -11,7 +11,7 @@ from nnunetv2_hypersort.errors import HyperSORTError
 from nnunetv2_hypersort.files import write_json
 from nnunetv2_hypersort.files.progress import tracked
 from nnunetv2_hypersort.files.writable import printed_if_unsaved, require_writable
-from nnunetv2_hypersort.images.reading import PIXEL_FORMATS, ImageReader
+from nnunetv2_hypersort.images.reading import ImageReader, length_unit
 from nnunetv2_hypersort.latents import Style, StyleInFold
 from nnunetv2_hypersort.model.case_images import CaseImages
 from nnunetv2_hypersort.model.model_folder import ModelFolder
@@ -101,7 +101,10 @@ def compare_groups(
                 (name, *columns.same[name]),
                 comparison,
                 corrected[name],
-                {group: describe_contrast(contrast, _unit(model)) for group, contrast in contrasts.items()},
+                {
+                    group: describe_contrast(contrast, length_unit(model.dataset_json.get("file_ending")))
+                    for group, contrast in contrasts.items()
+                },
                 contrasts,
                 len(known) - len(columns.columns[name]),
             )
@@ -218,7 +221,3 @@ def _contrasts(
         return {}, f"The images could not be segmented in the way of each group: {error}"
     pairs = {name: (_GROUP.format(number), _GROUP.format(0)) for number, name in enumerate(names) if number}
     return {name: contrasts[pair] for name, pair in pairs.items() if pair in contrasts}, ""
-
-
-def _unit(model: ModelFolder) -> str:
-    return "pixels" if str(model.dataset_json.get("file_ending", "")).lower() in PIXEL_FORMATS else "mm"

@@ -1,8 +1,7 @@
 """One look at all training cases with one network: how each label differs from what the network segments."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,39 +33,6 @@ class CaseResiduals:
     values: np.ndarray
     sizes: np.ndarray
     images: np.ndarray
-
-
-class WeightAverage:
-    """The mean of a network's parameters over training steps: steadier than any one of them.
-
-    Args:
-        network: The network; its parameters are watched.
-    """
-
-    def __init__(self, network: nn.Module) -> None:
-        self._network = network
-        self._means = [parameter.detach().clone() for parameter in network.parameters()]
-        self._count = 1
-
-    @torch.no_grad()
-    def add(self) -> None:
-        """Count the parameters as they are now."""
-        self._count += 1
-        for mean, parameter in zip(self._means, self._network.parameters(), strict=True):
-            mean.lerp_(parameter, 1 / self._count)
-
-    @contextmanager
-    @torch.no_grad()
-    def in_place(self) -> Iterator[None]:
-        """Let the network have the means for the length of a `with` block."""
-        own = [parameter.detach().clone() for parameter in self._network.parameters()]
-        try:
-            for parameter, mean in zip(self._network.parameters(), self._means, strict=True):
-                parameter.copy_(mean)
-            yield
-        finally:
-            for parameter, value in zip(self._network.parameters(), own, strict=True):
-                parameter.copy_(value)
 
 
 def residuals_of_cases(trainer: Any, network: nn.Module, cases: Sequence[str]) -> CaseResiduals:

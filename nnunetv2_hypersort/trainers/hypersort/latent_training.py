@@ -4,13 +4,14 @@ from typing import Any
 
 import torch
 from torch import distributed as dist
+from torch.optim.swa_utils import AveragedModel
 
 from nnunetv2_hypersort.hypernetwork import LatentTable
 from nnunetv2_hypersort.hypernetwork.conditioning.joint_components import robustly_scaled, without
 from nnunetv2_hypersort.settings import Settings
 from nnunetv2_hypersort.trainers.base.base_trainer import BaseTrainer
 from nnunetv2_hypersort.trainers.base.ranks import gather_over_ranks
-from nnunetv2_hypersort.trainers.hypersort.case_residuals import WeightAverage, residuals_of_cases
+from nnunetv2_hypersort.trainers.hypersort.case_residuals import residuals_of_cases
 from nnunetv2_hypersort.trainers.hypersort.latent_schedule import LatentSchedule
 from nnunetv2_hypersort.trainers.hypersort.planned_network import PlannedHyperNetwork
 
@@ -27,7 +28,7 @@ class LatentTraining(BaseTrainer):
     table: LatentTable
     _step_in_epoch = 0
     _last_warm_up_step: int | None = None
-    _average: WeightAverage | None = None
+    _average: AveragedModel | None = None
 
     @property
     def hypernetwork(self) -> PlannedHyperNetwork:
@@ -114,9 +115,8 @@ class LatentTraining(BaseTrainer):
         if self._last_warm_up_step is None:
             return
         if self._average is None:
-            self._average = WeightAverage(self.hypernetwork.primary)
-        else:
-            self._average.add()
+            self._average = AveragedModel(self.hypernetwork.primary)
+        self._average.update_parameters(self.hypernetwork.primary)
         if step >= self._last_warm_up_step:
             self._place_latents()
             if self.is_ddp:
@@ -136,8 +136,7 @@ class LatentTraining(BaseTrainer):
     def _place_latents(self) -> None:
         """Give the latents their places, from gradients and from how labels differ from what the network segments."""
         assert self._average is not None
-        with self._average.in_place():
-            found = residuals_of_cases(self, self.hypernetwork.primary, self.table.case_ids)
+        found = residuals_of_cases(self, self._average.module, self.table.case_ids)
         # A large organ has large residuals, however it was annotated.
         residuals = without(robustly_scaled(found.values), found.sizes)
         self.table.note_images(torch.as_tensor(found.images), torch.as_tensor(found.sizes))

@@ -5,6 +5,7 @@ and the Dice of a class is that of the cases that are annotated for it (marginal
 Analysis 70). Regions: each channel counts over the cases that are annotated for it.
 """
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -77,7 +78,7 @@ def masked_loss(loss: Any, annotation: BatchAnnotation, *, ddp: bool, trainer: s
     )
 
 
-class MaskedLoss(nn.Module):
+class MaskedLoss(nn.Module, ABC):
     """Dice and cross-entropy, or one of them, over what is annotated.
 
     Args:
@@ -108,9 +109,9 @@ class MaskedLoss(nn.Module):
         self.sums = torch.compile(self.overlap) if compiled else self.overlap
 
     @staticmethod
+    @abstractmethod
     def overlap(chances: torch.Tensor, target: torch.Tensor, counted: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
         """Shared, predicted and drawn soft volume of each sample and structure, each of shape (b, structures)."""
-        raise NotImplementedError
 
     def over_processes(self, sums: torch.Tensor) -> torch.Tensor:
         """Add up what all processes have, with gradients, as nnU-Net's batch Dice does."""
