@@ -70,19 +70,22 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def targets(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What `PartialLabelsTrainer` has to reach, and whether it does."""
+    """What `PartialLabelsTrainer` has to reach, and whether it does; None where what it is compared with is missing."""
     found = []
     for row in rows:
         if row["method"] != Method.PARTIAL.value:
             continue
-        low = row["dice_versus_per_label"][1]
         met = {
-            "dice": row["dice_versus_ceiling"] >= -WITHIN_CEILING,
-            "recall": row["recall_versus_ceiling"] >= -WITHIN_CEILING,
-            "per_label": low is None or low >= LEAST_VERSUS_PER_LABEL,
+            "dice": _reaches(row["dice_versus_ceiling"], -WITHIN_CEILING),
+            "recall": _reaches(row["recall_versus_ceiling"], -WITHIN_CEILING),
+            "per_label": _reaches(row["dice_versus_per_label"][1], LEAST_VERSUS_PER_LABEL),
         }
         found.append({key: row[key] for key in ("epochs", "regime", "label")} | met)
     return found
+
+
+def _reaches(value: float | None, least: float) -> bool | None:
+    return None if value is None else value >= least
 
 
 def _scores(

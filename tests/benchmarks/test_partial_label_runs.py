@@ -51,3 +51,10 @@ def test_methods_are_compared_on_the_same_cases():
     assert partial["dice_versus_per_label"] == pytest.approx([0.015] * 3)
     assert all(row["dice"] and row["per_label"] and row["recall"] for row in targets(rows))
     assert "+0.015 [+0.015, +0.015]" in markdown(rows)
+
+
+def test_what_was_not_compared_is_neither_met_nor_missed():
+    (run,) = [run for run in plan_runs(FULL, [0]) if run.method is Method.PARTIAL and run.epochs == FULL.epochs][:1]
+    scores = {"seconds": 1.0, "scores": {case: {label: [0.9, 0.9] for label in run.labels} for case in "ab"}}
+    rows = collect({run: scores}, FULL, FULL.seeds)
+    assert [(row["dice"], row["recall"], row["per_label"]) for row in targets(rows)] == [(None,) * 3] * len(LABELS)
